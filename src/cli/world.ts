@@ -1,0 +1,22 @@
+import type { Host } from '../host/host.ts'
+import type { RemoteHost } from '../host/ssh.ts'
+import type { Member, Profile } from '../profile/profile.ts'
+
+/**
+ * Everything a verb needs from outside itself. Handed in by main.ts, so that a test can hand in another one:
+ * no verb reaches for process.* or builds a host by itself.
+ */
+export interface World {
+  readonly local: Host
+  /**
+   * A connection to a member's server with its host key pinned. The caller closes it.
+   * @throws Fault 4 unreachable, 5 host key differs or is not pinned.
+   */
+  connect(profile: Profile, member: Member): Promise<RemoteHost>
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdout: NodeJS.WritableStream & { isTTY?: boolean }
+  readonly stderr: NodeJS.WritableStream & { isTTY?: boolean }
+  readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean }
+  /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
+  readonly signal: AbortSignal
+}
