@@ -1,10 +1,18 @@
-import { randomBytes } from 'node:crypto'
-import type { Command, Host } from '../host/host.ts'
+import { createHash, randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { Exit, Fault } from '../fault.ts'
+import { readIfThere } from '../host/files.ts'
+import type { Command, Host, Output } from '../host/host.ts'
+import { memberId } from '../names.ts'
 
 /**
  * The right to write, taken on each server: one holder, one nonce. The export serves under the nonce only, so a new
- * one fences every older client out; a reboot forgets it, so a rebooted server serves nothing.
+ * one fences every older client out; a reboot forgets it, so a rebooted server serves nothing. The script that does
+ * it (session.sh) works under a lock on the server; this is its other end.
  */
+
+/** Where provision puts session.sh. */
+export const sessionScriptPath = '/usr/local/lib/cloudvault/session'
 
 export interface TakeRequest {
   readonly vault: string
@@ -44,41 +52,155 @@ export type Session =
 /** 128 random bits in hex: the export's name for one session. */
 export const newNonce = (): string => randomBytes(16).toString('hex')
 
-/** "<hostname>/<8 hex of the hashed machine-id>:<vault>". */
+/**
+ * "<hostname>/<8 hex>:<vault>": tells a person which machine holds a session. The machine id is hashed, for it is
+ * meant to stay on its machine; a machine without one is told apart by its name alone.
+ */
 export const thisHolder = async (vault: string): Promise<string> => {
-  throw new Error(`not yet: ${vault}`)
+  const name =
+    hostname()
+      .replace(/[^A-Za-z0-9._-]/g, '-')
+      .slice(0, 64) || 'unnamed'
+  const id = (await readIfThere('/etc/machine-id'))?.trim() || name
+  const short = createHash('sha256').update(`cloudvault holder ${id}`).digest('hex').slice(0, 8)
+  return `${name}/${short}:${vault}`
 }
+
+/** Starting and stopping a unit may each take a minute on the server, and the lock may have to be waited for. */
+const changeDeadline = 240_000
 
 /** @param loginUser the SSH user, who must be able to connect to the socket */
 export const takeCommand = (request: TakeRequest, loginUser: string): Command => {
-  throw new Error(`not yet: ${request.vault} ${loginUser}`)
+  const id = memberId(request.vault, request.member)
+  const over = request.takeOver ? ['--take-over'] : []
+  return {
+    argv: [sessionScriptPath, 'take', id, request.holder, request.nonce, loginUser, ...over],
+    deadline: changeDeadline,
+  }
 }
-export const releaseCommand = (vault: string, member: string, nonce: string): Command => {
-  throw new Error(`not yet: ${vault} ${member} ${nonce}`)
-}
-export const showCommand = (vault: string, member: string): Command => {
-  throw new Error(`not yet: ${vault} ${member}`)
-}
+
+export const releaseCommand = (vault: string, member: string, nonce: string): Command => ({
+  argv: [sessionScriptPath, 'release', memberId(vault, member), nonce],
+  deadline: changeDeadline,
+})
+
+export const showCommand = (vault: string, member: string): Command => ({
+  argv: [sessionScriptPath, 'show', memberId(vault, member)],
+  deadline: 120_000,
+})
 
 /** @throws Fault 6 held by somebody else (with holder and since), 3 not provisioned, 4 the unit does not come up */
 export const takeSession = async (
   host: Host & { readonly user: string },
   request: TakeRequest,
 ): Promise<Taken> => {
-  throw new Error(`not yet: ${host.name} ${request.vault}`)
+  const output = await host.run(takeCommand(request, host.user))
+  if (output.code !== 0) throw takeFailed(request.vault, request.member, output)
+  return parseTaken(request.member, output.stdout)
 }
 
-/** Stops serving; nothing is left in /run. Not held at all counts as released. @throws Fault 6 when the nonce is not ours */
+/** What a successful `take` printed. @throws Fault 4 when it makes no sense (the server is not to be trusted) */
+export const parseTaken = (member: string, text: string): Taken => {
+  const said = fields(text)
+  const socket = said.get('socket')
+  const port = Number(said.get('port'))
+  const bootId = said.get('boot')
+  const nonce = said.get('nonce')
+  if (!bootId || !noncePattern.test(nonce ?? '') || said.get('serving') !== 'yes')
+    throw nonsense(member, text)
+  if (!socket?.startsWith('/run/cloudvault/') && !(port > 0 && port < 65536)) throw nonsense(member, text)
+  return {
+    bootId,
+    nonce: nonce ?? '',
+    listens: socket ? { socket } : { port },
+    changed: said.get('changed') !== 'no',
+  }
+}
+
+/** The error of a `take` that did not exit 0. */
+export const takeFailed = (vault: string, member: string, output: Output): Fault => {
+  if (output.code === 6) {
+    const said = fields(output.stdout)
+    return new Fault(
+      Exit.busy,
+      `the session is held by ${said.get('holder') ?? 'somebody'} since ${said.get('since') ?? 'an unknown time'}`,
+      {
+        member,
+        next: `cloudvault down ${vault}   (there), or cloudvault up ${vault} --take-over   (fences it out first)`,
+      },
+    )
+  }
+  return sessionFailed(vault, member, output, 'the session could not be taken')
+}
+
+/**
+ * Stops serving; nothing is left in /run but the lock. Not held at all counts as released.
+ * @throws Fault 6 when somebody else holds it now, 3 not provisioned, 4 the server does not let go
+ */
 export const releaseSession = async (
   host: Host,
   vault: string,
   member: string,
   nonce: string,
 ): Promise<void> => {
-  throw new Error(`not yet: ${host.name} ${vault} ${member} ${nonce}`)
+  const output = await host.run(releaseCommand(vault, member, nonce))
+  if (output.code !== 0) throw releaseFailed(vault, member, output)
 }
 
-/** @throws Fault 3 when the server is not provisioned for this member */
+/** The error of a `release` that did not exit 0. */
+export const releaseFailed = (vault: string, member: string, output: Output): Fault => {
+  if (output.code !== 6) return sessionFailed(vault, member, output, 'the session could not be released')
+  const said = fields(output.stdout)
+  return new Fault(
+    Exit.busy,
+    `the session is no longer ours: ${said.get('holder')} took it at ${said.get('since')}`,
+    { member, stands: 'nothing was changed on the server', next: `cloudvault status ${vault}` },
+  )
+}
+
+/** @throws Fault 3 when the server is not provisioned for this member, 4 when it does not answer sensibly */
 export const showSession = async (host: Host, vault: string, member: string): Promise<Session> => {
-  throw new Error(`not yet: ${host.name} ${vault} ${member}`)
+  const output = await host.run(showCommand(vault, member))
+  if (output.code !== 0) throw sessionFailed(vault, member, output, 'the session could not be looked at')
+  const said = fields(output.stdout)
+  const bootId = said.get('boot')
+  if (!bootId || !said.has('held')) throw nonsense(member, output.stdout)
+  if (said.get('held') === 'no') return { held: false }
+  const [holder, nonce, since] = [said.get('holder'), said.get('nonce'), said.get('since')]
+  if (!holder || !nonce || !since) throw nonsense(member, output.stdout)
+  return { held: true, holder, nonce, since, serving: said.get('serving') === 'yes', bootId }
+}
+
+const noncePattern = /^[0-9a-f]{32}$/
+
+/** Lines "key value"; the first of a key counts. */
+const fields = (text: string): Map<string, string> => {
+  const found = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    const space = line.indexOf(' ')
+    const key = line.slice(0, space)
+    if (space > 0 && !found.has(key)) found.set(key, line.slice(space + 1))
+  }
+  return found
+}
+
+const nonsense = (member: string, text: string): Fault =>
+  new Fault(Exit.unreachable, 'the session script on the server answers something unexpected', {
+    member,
+    next: 'cloudvault provision   (installs it again)',
+    detail: text,
+  })
+
+/** Exit 3 is the script's "not provisioned"; a missing script is told by the shell (126, 127) or by env. */
+const sessionFailed = (vault: string, member: string, output: Output, what: string): Fault => {
+  const missing = output.code === 3 || output.code === 126
+  return new Fault(
+    missing ? Exit.missing : Exit.unreachable,
+    missing ? 'the server is not provisioned' : what,
+    {
+      member,
+      next: missing ? `cloudvault provision ${vault} ${member}` : `cloudvault status ${vault}`,
+      detail: output.stderr || output.stdout,
+    },
+  )
 }

@@ -1,0 +1,178 @@
+#!/bin/sh
+# cloudvault session: who may write to an export on this server. Installed by `cloudvault provision`; do not edit.
+#
+#   session take ID HOLDER NONCE LOGIN [--take-over]   serve the disk under NONCE, for HOLDER alone
+#   session release ID NONCE                           stop serving, forget the session
+#   session show ID                                    who holds it
+#   session guard ID | opened ID                       called by the unit itself, before and after the server starts
+#
+# Everything a session is lives in /run, so a reboot ends it and a rebooted server serves nothing.
+# Answers are lines "key value" on stdout. Exit: 0 ok, 2 bad call, 3 not provisioned, 4 cannot, 6 held by another.
+set -u
+umask 077
+LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+
+die() { code=$1; shift; printf '%s\n' "$*" >&2; exit "$code"; }
+
+# matches TEXT EXTENDED-REGEX: the whole of TEXT, which must be one line
+matches() {
+  case $1 in *"
+"*) return 1 ;; esac
+  printf '%s\n' "$1" | grep -Eqx -e "$2"
+}
+
+# value FILE KEY: the rest of the line "KEY …"; nothing is ever executed from these files
+value() { sed -n "s/^$2 //p" "$1" 2>/dev/null | head -n 1; }
+
+verb=${1-} id=${2-}
+matches "$id" 'cv-[a-z][a-z0-9-]{0,23}-[a-z][a-z0-9]{0,15}' || die 2 "session: bad id"
+etc=/etc/cloudvault/$id run=/run/cloudvault/$id unit=$id.service
+[ -f "$etc/export" ] || die 3 "session: $id is not provisioned here"
+server=$(value "$etc/export" server) disk=$(value "$etc/export" disk)
+listen=$(value "$etc/export" listen) firewall=$(value "$etc/export" firewall)
+socket=$run/export.sock lease=$run/lease
+
+# A listening TCP port in the unit's view, IPv4 or IPv6 (0A is LISTEN): needs no tool beyond awk.
+port_open() {
+  hex=$(printf '%04X' "$1")
+  awk -v port="$hex" '$4 == "0A" { n = split($2, a, ":"); if (a[n] == port) found = 1 } END { exit !found }' \
+    /proc/net/tcp /proc/net/tcp6 2>/dev/null
+}
+listening() {
+  if [ "$listen" = unix ]; then [ -S "$socket" ]; else port_open "$listen"; fi
+}
+serving() { [ "$(systemctl is-active "$unit" 2>/dev/null)" = active ] && listening; }
+
+processes() { cat "/sys/fs/cgroup/system.slice/$unit/cgroup.procs" "/sys/fs/cgroup/systemd/system.slice/$unit/cgroup.procs" 2>/dev/null; }
+
+# Ends the server and waits until its last process is gone: only then can no old write land any more.
+stop_unit() {
+  timeout 60 systemctl stop "$unit" 2>/dev/null
+  systemctl reset-failed "$unit" 2>/dev/null
+  tries=0
+  while [ -n "$(processes)" ]; do
+    tries=$((tries + 1))
+    [ $tries -le 100 ] || die 4 "session: processes of $unit do not end; an old write may still be under way"
+    sleep 0.1
+  done
+}
+
+# The nonce is the only name the server answers to.
+write_config() {
+  case $server in
+  nbd-server)
+    {
+      echo '[generic]'
+      if [ "$listen" = unix ]; then echo "unixsock = $socket"; else echo "port = $listen"; fi
+      printf '[%s]\nexportname = %s\nflush = true\nfua = true\ntrim = true\n' "$nonce" "$disk"
+    } >"$run/config"
+    ;;
+  nbdkit) echo "NONCE=$nonce" >"$run/config" ;;
+  *) die 3 "session: $etc/export names no known server" ;;
+  esac
+  chgrp cloudvault "$run/config" && chmod 0640 "$run/config"
+}
+
+write_lease() {
+  printf 'holder %s\nnonce %s\nsince %s\nlogin %s\n' "$holder" "$nonce" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$login" \
+    >"$lease.new" && mv -f "$lease.new" "$lease"
+}
+
+report() {
+  echo "boot $(cat /proc/sys/kernel/random/boot_id)"
+  if [ -f "$lease" ]; then
+    echo 'held yes'
+    sed -n -e '/^holder /p' -e '/^nonce /p' -e '/^since /p' "$lease"
+    if serving; then echo 'serving yes'; else echo 'serving no'; fi
+  else
+    echo 'held no'
+  fi
+  if [ "$listen" = unix ]; then echo "socket $socket"; else echo "port $listen"; fi
+}
+
+take() {
+  matches "$holder" '[A-Za-z0-9._-]{1,64}/[0-9a-f]{8}:[a-z][a-z0-9-]{0,23}' || die 2 "session: bad holder"
+  matches "$nonce" '[0-9a-f]{32}' || die 2 "session: bad nonce"
+  matches "$login" '[A-Za-z0-9._][A-Za-z0-9._-]{0,63}' || die 2 "session: bad login"
+  if [ -f "$lease" ]; then
+    if [ "$(value "$lease" holder)" != "$holder" ] && [ "$over" != --take-over ]; then
+      report
+      die 6 "session: held by $(value "$lease" holder) since $(value "$lease" since)"
+    fi
+    if [ "$(value "$lease" holder)" = "$holder" ] && [ "$(value "$lease" nonce)" = "$nonce" ] && serving; then
+      report
+      echo 'changed no'
+      return
+    fi
+  fi
+  stop_unit
+  rm -rf "$run"
+  # The server's user makes its socket here but cannot touch our files (sticky); others may only pass through.
+  mkdir -m 0700 "$run" && chgrp cloudvault "$run" && chmod 1771 "$run" || die 4 "session: cannot make $run"
+  write_config
+  write_lease || die 4 "session: cannot write $lease"
+  timeout 60 systemctl start "$unit"
+  if ! serving; then
+    { systemctl status --no-pager --lines=12 "$unit"; } >&2
+    stop_unit
+    rm -rf "$run"
+    die 4 "session: $unit does not serve"
+  fi
+  report
+  echo 'changed yes'
+}
+
+release() {
+  matches "$nonce" '[0-9a-f]{32}' || die 2 "session: bad nonce"
+  if [ -f "$lease" ] && [ "$(value "$lease" nonce)" != "$nonce" ]; then
+    report
+    die 6 "session: held by $(value "$lease" holder) since $(value "$lease" since)"
+  fi
+  stop_unit
+  rm -rf "$run"
+  report
+}
+
+# Before the server starts (as root): never without its firewall rule, never on a socket that a dead server left.
+guard() {
+  [ -f "$lease" ] || die 1 "session: nobody holds $id"
+  rm -f "$socket"
+  case $firewall in
+  none) [ "$listen" = unix ] || die 1 "session: a port without a firewall rule" ;;
+  nftables) nft -f "$etc/firewall.nft" || die 1 "session: the firewall rule does not load" ;;
+  ufw)
+    rules=$(ufw status verbose) || die 1 "session: ufw does not answer"
+    printf '%s\n' "$rules" | grep -qx 'Status: active' || die 1 "session: ufw is not active"
+    printf '%s\n' "$rules" | grep -Eq '^Default: (deny|reject) \(incoming\)' || die 1 "session: ufw lets unknown traffic in"
+    ;;
+  *) die 1 "session: unknown firewall" ;;
+  esac
+}
+
+# After it started (as root): wait until it listens, then let the SSH user connect, and nobody else.
+opened() {
+  tries=0
+  until listening; do
+    tries=$((tries + 1))
+    [ $tries -le 100 ] || die 1 "session: the server does not listen"
+    sleep 0.1
+  done
+  [ "$listen" = unix ] || return 0
+  chown "$(value "$lease" login):" "$socket" && chmod 0600 "$socket"
+}
+
+case $verb in
+guard) guard; exit ;;
+opened) opened; exit ;;
+esac
+mkdir -p /run/cloudvault && chmod 0711 /run/cloudvault || die 4 "session: cannot make /run/cloudvault"
+exec 9>"/run/cloudvault/$id.lock" || die 4 "session: cannot lock"
+flock -w 90 9 || die 4 "session: another session command has been running for 90 s"
+case $verb in
+take) holder=${3-} nonce=${4-} login=${5-} over=${6-}; take ;;
+release) nonce=${3-}; release ;;
+show) report ;;
+*) die 2 "session: unknown verb" ;;
+esac
