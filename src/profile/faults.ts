@@ -37,6 +37,10 @@ export const faultText = (fault: ProfileFault): string => {
   return lines.join('\n')
 }
 
+/** One warning on one line, for stderr. */
+export const warningText = (warning: ProfileWarning): string =>
+  [place(warning), warning.path, warning.message].filter(Boolean).join(': ')
+
 /** Every fault of one profile. Exit 2; nothing was contacted. */
 export class ProfileFaults extends Fault {
   readonly file: string
