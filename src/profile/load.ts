@@ -1,6 +1,6 @@
 import { lstat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { type Caller, distrust } from './caller.ts'
+import { type Caller, callerOf, distrust } from './caller.ts'
 import { crossFindings } from './cross.ts'
 import { draftOf } from './draft.ts'
 import { explain, faultAt } from './explain.ts'
@@ -26,7 +26,7 @@ export interface Loaded {
  * Reads and checks one profile file.
  * @throws ProfileFaults (exit 2) with every fault: unreadable, untrusted (as root), not YAML, not a profile.
  */
-export const loadProfile = async (path: string, caller: Caller): Promise<Loaded> => {
+export const loadProfile = async (path: string, caller: Caller = callerOf(process.env)): Promise<Loaded> => {
   const text = await readText(path, (stats) => distrust(stats, caller))
   const link = await lstat(path)
   // A third user could turn his symbolic link to another file at any time. Its mode is always 0777 and means nothing.
