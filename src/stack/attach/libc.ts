@@ -62,6 +62,7 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number
   /** False when the connection is still being made (EINPROGRESS): wait for POLLOUT, then read SO_ERROR. */
   connect(fd: number, address: Uint8Array): boolean
+  bind(fd: number, address: Uint8Array): void
   /** Bytes taken; 0 when the socket takes none right now. */
   send(fd: number, bytes: Uint8Array): number
   /** Bytes read into `into`; 0 at the end of the stream; null when there is nothing right now. */
@@ -91,7 +92,7 @@ export function libc(): Promise<Libc> {
 async function load(): Promise<Libc> {
   try {
     const { default: koffi } = await import('koffi')
-    return bind(koffi)
+    return declare(koffi)
   } catch (cause) {
     throw new Fault(Exit.missing, 'the system call layer (npm package koffi) does not load on this machine', {
       next: 'npm install koffi',
@@ -106,11 +107,12 @@ type Native = ((...args: unknown[]) => number) & {
   async: (...args: unknown[]) => void
 }
 
-function bind(koffi: Koffi): Libc {
+function declare(koffi: Koffi): Libc {
   const library = koffi.load(null)
   const native = (definition: string) => library.func(definition) as unknown as Native
   const socket = native('int socket(int domain, int type, int protocol)')
   const connect = native('int connect(int fd, void *address, unsigned int length)')
+  const bindTo = native('int bind(int fd, void *address, unsigned int length)')
   const send = native('intptr_t send(int fd, void *bytes, size_t length, int flags)')
   const recv = native('intptr_t recv(int fd, void *bytes, size_t length, int flags)')
   const poll = native('int poll(void *fds, unsigned long count, int timeout)')
@@ -141,6 +143,9 @@ function bind(koffi: Koffi): Libc {
       const errno = koffi.errno()
       if (errno === osConstants.errno.EINPROGRESS) return false
       throw new SystemError('connect', errno)
+    },
+    bind(fd, address) {
+      check('bind', bindTo(fd, address, address.length))
     },
     send(fd, bytes) {
       const sent = send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL)

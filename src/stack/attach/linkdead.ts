@@ -11,6 +11,8 @@ import {
   SOL_NETLINK,
 } from './netlink.ts'
 
+import { encodeNetlink } from './sockaddr.ts'
+
 /** One wait on a worker thread; the signal is looked at in between. */
 const waitMs = 500
 
@@ -31,6 +33,8 @@ export async function onLinkDead(callback: (index: number) => void, signal: Abor
   if (group === undefined) throw new Fault(Exit.missing, 'this kernel announces no dead NBD links')
   const { sys, fd } = await openGeneric()
   try {
+    // Without an address of its own a socket counts as the kernel itself, and gets no announcements.
+    sys.bind(fd, encodeNetlink())
     const id = Buffer.alloc(4)
     id.writeUInt32LE(group)
     sys.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, id)

@@ -1,7 +1,7 @@
-/** Socket addresses as the kernel reads them: sockaddr_un, sockaddr_in, sockaddr_in6. Pure bytes, no calls. */
+/** Socket addresses as the kernel reads them: sockaddr_un, sockaddr_in, sockaddr_in6, sockaddr_nl. Pure bytes, no calls. */
 import { isIPv4, isIPv6 } from 'node:net'
 import { Exit, Fault } from '../../fault.ts'
-import { AF_INET, AF_INET6, AF_UNIX } from './libc.ts'
+import { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX } from './libc.ts'
 
 export interface Address {
   readonly family: number
@@ -37,6 +37,13 @@ export function encodeInet(host: string, port: number): Address {
   bytes.writeUInt16BE(port, 2)
   for (const [index, group] of expandIPv6(host).entries()) bytes.writeUInt16BE(group, 8 + 2 * index)
   return { family: AF_INET6, bytes }
+}
+
+/** Any free netlink address: the kernel chooses the number. */
+export function encodeNetlink(): Buffer {
+  const bytes = Buffer.alloc(12)
+  bytes.writeUInt16LE(AF_NETLINK, 0)
+  return bytes
 }
 
 /** The eight groups. The URL parser brings every spelling, embedded IPv4 included, into one form. */
