@@ -1,4 +1,4 @@
-import type { Host } from '../host/host.ts'
+import type { LocalMachine } from '../host/host.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 
@@ -7,7 +7,7 @@ import type { Member, Profile } from '../profile/profile.ts'
  * no verb reaches for process.* or builds a host by itself.
  */
 export interface World {
-  readonly local: Host
+  readonly local: LocalMachine
   /**
    * A connection to a member's server with its host key pinned. The caller closes it.
    * @throws Fault 4 unreachable, 5 host key differs or is not pinned.
@@ -17,6 +17,10 @@ export interface World {
   readonly stdout: NodeJS.WritableStream & { isTTY?: boolean }
   readonly stderr: NodeJS.WritableStream & { isTTY?: boolean }
   readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean }
+  /** Effective user id. */
+  readonly uid: number
+  /** How to start cloudvault again in the background: program and first arguments. */
+  readonly self: readonly string[]
   /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal
 }

@@ -1,4 +1,5 @@
-import type { Command, Host } from '../host/host.ts'
+import type { Command, Host, Output } from '../host/host.ts'
+import type { Secret } from '../host/secret.ts'
 
 /**
  * The vocabulary of everything cloudvault does: a step can be looked at, climbed and undone.
@@ -16,10 +17,12 @@ export type Finding =
 export interface RunAction {
   readonly on: Host
   readonly command: Command
+  /** Key material for stdin, fetched only when the command really runs: a plan holds no secrets. */
+  readonly feed?: () => Promise<Secret>
   /** Exit codes that count as done; default [0]. */
   readonly ok?: readonly number[]
-  /** Turns a failed output into the error a person reads. Without it: the tool's last lines, exit 70 is never used. */
-  readonly explain?: (output: import('../host/host.ts').Output) => Error
+  /** Turns a failed output into the error a person reads. Without it: the tool's last lines. */
+  readonly explain?: (output: Output) => Error
 }
 
 /** Something that is not a program: a netlink call, a file written, a comparison. `text` is what --dry-run prints. */
@@ -41,6 +44,8 @@ export interface Step {
   probe(): Promise<Finding>
   readonly up: readonly Action[]
   readonly down: readonly Action[]
-  /** Called instead of failing when the probe says `differs`: the step can mend itself (a dead link, say). */
+  /** Has no name of ours (a kernel module, a directory): found ones are left alone by `down`. */
+  readonly shared?: boolean
+  /** Run instead of failing when the probe says `differs`: the step can mend itself (a dead link, say). */
   readonly mend?: readonly Action[]
 }

@@ -37,3 +37,14 @@ export interface Host {
    */
   run(command: Command): Promise<Output>
 }
+
+/** This machine: besides running commands it can take secrets from them and hold locks. */
+export interface LocalMachine extends Host {
+  /** Like `run`, but stdout is key material and never becomes a string. */
+  runForSecret(command: Command): Promise<{ code: number | null; secret: Secret; stderr: string }>
+  /**
+   * Holds flock(1) on a file until released or until this process ends, however it ends.
+   * @throws Fault 6 when somebody else holds it
+   */
+  lock(path: string, what: string): Promise<{ release(): Promise<void> }>
+}

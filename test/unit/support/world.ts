@@ -60,6 +60,8 @@ export const testWorld = (script: WorldScript = {}): TestWorld => {
     stdin: Object.assign(new PassThrough(), look),
     stdout: memoryStream(),
     stderr: memoryStream(look),
+    uid: 0,
+    self: ['node', 'cloudvault'],
     signal: controller.signal,
     commands,
     interrupt: () => controller.abort(),

@@ -1,0 +1,235 @@
+import { readFile } from 'node:fs/promises'
+import { Receipt } from '../engine/receipt.ts'
+import type { Step } from '../engine/step.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Command, Host } from '../host/host.ts'
+import type { Secret } from '../host/secret.ts'
+import type { RemoteHost } from '../host/ssh.ts'
+import { unlockKeyring } from '../keyring/keyring.ts'
+import { passphraseFrom } from '../keyring/passphrase.ts'
+import { memberId } from '../names.ts'
+import { openProfile } from '../profile/find.ts'
+import type { Member, Profile } from '../profile/profile.ts'
+import { type VaultPaths, vaultPaths } from '../record/paths.ts'
+import { type RecordData, readRecord } from '../record/record.ts'
+import { newNonce, thisHolder } from '../server/session.ts'
+import { findByBackend, freeIndex } from '../stack/attach/sysfs.ts'
+import { type Supervisor, supervisor } from '../stack/supervise.ts'
+import type { Vault } from '../stack/vault.ts'
+import { password } from '../ui/ask.ts'
+import type { World } from './world.ts'
+
+/**
+ * One vault as a verb opens it: the profile, what this client knows of it, and the connections. Made once per verb,
+ * closed in its `finally`.
+ */
+export class Context {
+  readonly profile: Profile
+  readonly paths: VaultPaths
+  readonly record: RecordData | null
+  readonly receipt: Receipt
+  readonly supervisor: Supervisor
+  readonly vault: Vault
+  /** Members whose server did not answer when `connectAll` was called, and why. */
+  readonly unreachable = new Map<string, Fault>()
+  readonly #world: World
+  readonly #remotes = new Map<string, Promise<RemoteHost>>()
+  readonly #connected = new Map<string, RemoteHost>()
+  #key: Secret | null = null
+  #release: (() => Promise<void>) | null = null
+
+  private constructor(world: World, known: Omit<Known, 'facts'>, facts: Facts) {
+    this.#world = world
+    this.profile = known.profile
+    this.paths = known.paths
+    this.record = known.record
+    this.receipt = known.receipt
+    this.supervisor = known.supervisor
+    this.vault = this.#vault(known, facts)
+  }
+
+  /**
+   * Reads profile, record and receipt; contacts nobody.
+   * @param change take the vault's lock: this verb changes something
+   * @throws Fault 2 profile, 5 damaged record, 6 another cloudvault is at work on it
+   */
+  static async open(world: World, name: string, options: { readonly change: boolean }): Promise<Context> {
+    const { profile, warnings } = await openProfile(name, world.env)
+    for (const warning of warnings) world.stderr.write(`warning: ${warning}\n`)
+    const paths = vaultPaths(profile.vault, world.env)
+    const lock = options.change ? await world.local.lock(paths.lock, profile.vault) : null
+    try {
+      const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+      const known = {
+        profile,
+        paths,
+        bootId,
+        record: await readRecord(paths.record),
+        receipt: await Receipt.open(paths.receipt, bootId, (step) => step.startsWith('session ')),
+        supervisor: await supervisor(world.local, paths.run),
+        holder: await thisHolder(profile.vault),
+      }
+      const context = new Context(world, known, await chooseFacts(profile, known.receipt))
+      context.#release = lock ? () => lock.release() : null
+      return context
+    } catch (error) {
+      await lock?.release()
+      throw error
+    }
+  }
+
+  /** Writes the chosen indexes and nonces down before anything is made with them. */
+  saveFacts(): Promise<void> {
+    const entries = this.profile.members.flatMap((member) => [
+      [`nonce.${member.name}`, this.vault.nonce(member.name)] as const,
+      [`nbd.${member.name}`, `${this.vault.nbdIndex(member.name)}`] as const,
+    ])
+    return this.receipt.setFacts(Object.fromEntries(entries))
+  }
+
+  /**
+   * Connects to every member's server at once. Servers that do not answer are noted in `unreachable`.
+   * @throws Fault 5 as soon as one server's host key is not the pinned one
+   */
+  async connectAll(): Promise<void> {
+    await Promise.all(
+      this.profile.members.map(async (member) => {
+        try {
+          await this.#remote(member)
+        } catch (error) {
+          if (!(error instanceof Fault) || error.exit !== Exit.unreachable) throw error
+          this.unreachable.set(member.name, error)
+        }
+      }),
+    )
+  }
+
+  /** Asks for the passphrase and opens the keyring, before the first row is drawn. */
+  async unlock(): Promise<void> {
+    if (this.#key) return
+    const passphrase = await passphraseFrom(this.profile.unlock.passphrase, this.#world, () =>
+      password(this.#world, {
+        message: `Passphrase of ${this.profile.vault}:`,
+        flag: 'another passphrase source in the profile (file, command or credential)',
+      }),
+    )
+    try {
+      this.#key = await unlockKeyring(this.#world.local, this.paths.keyring, passphrase)
+    } finally {
+      passphrase.wipe()
+    }
+  }
+
+  /** A key that `create` has just made. */
+  holdKey(key: Secret): void {
+    this.#key = key
+  }
+
+  /** Ends connections, wipes the key, gives the lock back. */
+  async close(): Promise<void> {
+    this.#key?.wipe()
+    this.#key = null
+    const remotes = await Promise.allSettled(this.#remotes.values())
+    await Promise.all(
+      remotes.map((remote) => (remote.status === 'fulfilled' ? remote.value.close() : undefined)),
+    )
+    await this.#release?.()
+    this.#release = null
+  }
+
+  #remote(member: Member): Promise<RemoteHost> {
+    const known = this.#remotes.get(member.name)
+    if (known !== undefined) return known
+    const connecting = this.#world.connect(this.profile, member).then((remote) => {
+      this.#connected.set(member.name, remote)
+      return remote
+    })
+    this.#remotes.set(member.name, connecting)
+    return connecting
+  }
+
+  #vault(known: { bootId: string; holder: string }, facts: Facts): Vault {
+    const byName = new Map(this.profile.members.map((member) => [member.name, member]))
+    const hosts = new Map<string, Host>(
+      [...byName].map(([name, member]) => [
+        name,
+        { name, run: async (command: Command) => (await this.#remote(member)).run(command) },
+      ]),
+    )
+    return {
+      profile: this.profile,
+      paths: this.paths,
+      local: this.#world.local,
+      server: (member) => required(hosts.get(member), member),
+      remote: (member) => this.#connected.get(member) ?? null,
+      bootId: known.bootId,
+      holder: known.holder,
+      nonce: (member) => required(facts.nonces.get(member), member),
+      nbdIndex: (member) => required(facts.indexes.get(member), member),
+      vaultKey: async () => required(this.#key, 'vault key'),
+    }
+  }
+}
+
+interface Known {
+  readonly profile: Profile
+  readonly paths: VaultPaths
+  readonly record: RecordData | null
+  readonly receipt: Receipt
+  readonly supervisor: Supervisor
+  readonly bootId: string
+  readonly holder: string
+  readonly facts: Facts
+}
+
+interface Facts {
+  readonly nonces: ReadonlyMap<string, string>
+  readonly indexes: ReadonlyMap<string, number>
+}
+
+const required = <T>(value: T | null | undefined, what: string): T => {
+  if (value === null || value === undefined) throw new Error(`no ${what} here`)
+  return value
+}
+
+/** What stands keeps its number and its nonce; the rest gets free ones. */
+const chooseFacts = async (profile: Profile, receipt: Receipt): Promise<Facts> => {
+  const nonces = new Map<string, string>()
+  const indexes = new Map<string, number>()
+  for (const { name } of profile.members) {
+    // A nonce is for one session: kept while that session stands, never used again after it.
+    const held = receipt.state(`session ${name}`) === null ? undefined : receipt.facts[`nonce.${name}`]
+    nonces.set(name, held ?? newNonce())
+    const standing = await findByBackend(memberId(profile.vault, name))
+    indexes.set(name, standing ?? (await freeIndexOrGuess(indexes)))
+  }
+  return { nonces, indexes }
+}
+
+/** Before the module is loaded there are no devices to look at; then all of them will be free. */
+const freeIndexOrGuess = async (taken: ReadonlyMap<string, number>): Promise<number> => {
+  try {
+    return await freeIndex(taken.values())
+  } catch (error) {
+    if (error instanceof Fault && error.exit === Exit.missing) return taken.size
+    throw error
+  }
+}
+
+/** @throws Fault 3: the kernel's devices need root */
+export const requireRoot = (world: World, verb: string, name: string): void => {
+  if (world.uid === 0) return
+  throw new Fault(Exit.missing, `${verb} needs root: it makes block devices and mounts`, {
+    stands: 'nothing was changed',
+    next: `sudo cloudvault ${verb} ${name}`,
+  })
+}
+
+/** Rows for ui/tasks.ts: steps of one member together, the rest under the vault. */
+export const groupsOf = (vault: string, members: readonly string[], steps: readonly Pick<Step, 'name'>[]) => {
+  const memberOf = (step: string): string => members.find((member) => step.endsWith(` ${member}`)) ?? vault
+  return [...members, vault].map((name) => ({
+    group: name,
+    steps: steps.map((step) => step.name).filter((step) => memberOf(step) === name),
+  }))
+}

@@ -1,0 +1,171 @@
+import { perform } from '../engine/action.ts'
+import { climb } from '../engine/climb.ts'
+import type { Observer } from '../engine/events.ts'
+import type { Step } from '../engine/step.ts'
+import { unwind } from '../engine/unwind.ts'
+import { Exit, type ExitCode, Fault } from '../fault.ts'
+import type { Secret } from '../host/secret.ts'
+import { passphraseFrom } from '../keyring/passphrase.ts'
+import { readRecord } from '../record/record.ts'
+import { formatSteps } from '../stack/format.ts'
+import { vaultSteps } from '../stack/order.ts'
+import { newPassword, typedName } from '../ui/ask.ts'
+import { tasks } from '../ui/tasks.ts'
+import { writeKit } from '../vault/kit.ts'
+import { Context, groupsOf, requireRoot } from './context.ts'
+import { printPlan } from './plan.ts'
+import type { World } from './world.ts'
+
+/**
+ * `cloudvault create`: the only verb that formats. Keyring, headers, encryption, filesystem, record, recovery kit.
+ * A disk that is not blank is refused; a create that was cut off may be begun again, a finished one never.
+ */
+
+export interface CreateOptions {
+  readonly dryRun?: boolean
+  readonly json?: boolean
+  /** The vault's name, typed: the consent that needs no terminal. */
+  readonly confirm?: string
+  /** Directory for the recovery kit. */
+  readonly kit?: string
+}
+
+export const createVerb = async (world: World, name: string, options: CreateOptions): Promise<ExitCode> => {
+  requireRoot(world, 'create', name)
+  const context = await Context.open(world, name, { change: true })
+  try {
+    refuseExisting(context)
+    await context.connectAll()
+    const [away] = context.unreachable.values()
+    if (away) throw away.with({ stands: 'nothing was changed' })
+    let passphrase: Promise<Secret> | undefined
+    const formatting = formatSteps(context.vault, context.supervisor, context.record, {
+      passphrase: () => (passphrase ??= newPassphrase(world, context)),
+      opened: (key) => context.holdKey(key),
+    })
+    if (options.dryRun) {
+      await printPlan(world, 'cloudvault.create/1', formatting, 'up', options.json === true)
+      return Exit.ok
+    }
+    await consent(world, context, options)
+    passphrase = newPassphrase(world, context)
+    const secret = await passphrase // asked before the first row is drawn
+    try {
+      await context.saveFacts()
+      await build(world, context, formatting, options.json === true)
+    } finally {
+      secret.wipe()
+    }
+    const kit = await writeKit(
+      world.local,
+      context.profile,
+      context.paths,
+      options.kit ?? context.paths.state,
+    )
+    tell(world, context, kit, options.json === true)
+    return Exit.ok
+  } finally {
+    await context.close()
+  }
+}
+
+const refuseExisting = (context: Context): void => {
+  if (context.record?.phase !== 'created') return
+  throw new Fault(Exit.decide, `${context.profile.vault} exists since ${context.record.createdAt}`, {
+    stands: 'nothing was contacted or changed',
+    next: `cloudvault up ${context.profile.vault}`,
+  })
+}
+
+const consent = async (world: World, context: Context, options: CreateOptions): Promise<void> => {
+  const { vault, members } = context.profile
+  if (options.confirm === vault) return
+  if (options.confirm !== undefined) {
+    throw new Fault(Exit.usage, `--confirm says ${options.confirm}, the vault is called ${vault}`, {
+      stands: 'nothing was changed',
+      next: `cloudvault create ${vault} --confirm ${vault}`,
+    })
+  }
+  await typedName(
+    world,
+    vault,
+    `The disks of ${members.map((member) => member.name).join(' and ')} will be formatted.`,
+  )
+}
+
+/** A new passphrase is typed twice; any other source is asked as every `up` will ask it. */
+const newPassphrase = (world: World, context: Context): Promise<Secret> => {
+  const { unlock, vault } = context.profile
+  return passphraseFrom(unlock.passphrase, world, () =>
+    newPassword(world, {
+      message: `A passphrase for ${vault} (whoever loses it loses the vault):`,
+      flag: 'another passphrase source in the profile (file, command or credential)',
+      minimum: 8,
+    }),
+  )
+}
+
+/** Format, mount once to give the top directory to its owner, and take everything down again with proof. */
+const build = async (
+  world: World,
+  context: Context,
+  formatting: readonly Step[],
+  json: boolean,
+): Promise<void> => {
+  const { profile, receipt, vault, supervisor } = context
+  const names = profile.members.map((member) => member.name)
+  const shown = [...formatting, ...['mount point', 'assemble', 'mount'].map((name) => ({ name }))]
+  const run = (observe: Observer) => ({ receipt, signal: world.signal, observe })
+  await tasks(
+    world,
+    `create ${profile.vault}`,
+    groupsOf(profile.vault, names, shown),
+    async (observe) => {
+      await climb(formatting, run(observe))
+      const record = await readRecord(context.paths.record)
+      if (!record) throw new Fault(Exit.missing, `the record ${context.paths.record} vanished`)
+      const options = {
+        supervisor,
+        members: profile.members,
+        takeOver: false,
+        readOnly: false,
+        allowStale: false,
+        watch: null,
+      }
+      const { steps } = vaultSteps(vault, record, options)
+      try {
+        await climb(steps, run(observe))
+        await giveToOwner(context)
+      } finally {
+        const left = await unwind(steps, run(observe), () => true)
+        if (left.failures[0]) throw left.failures[0].error
+      }
+    },
+    { json },
+  )
+  for (const step of ['keyring', 'filesystem', ...names.map((name) => `header ${name}`)])
+    await receipt.forget(step)
+}
+
+const giveToOwner = async (context: Context): Promise<void> => {
+  const { at, owner } = context.profile.mount
+  if (!owner) return
+  await perform({ on: context.vault.local, command: { argv: ['chown', '--', owner, at] } })
+}
+
+const tell = (world: World, context: Context, kit: string, json: boolean): void => {
+  const { vault } = context.profile
+  if (json) {
+    world.stdout.write(`${JSON.stringify({ schema: 'cloudvault.create/1', vault, kit })}\n`)
+    return
+  }
+  world.stdout.write(`${vault} is created and down.\n`)
+  world.stdout.write(`recovery kit: ${kit}\n`)
+  world.stdout.write(
+    '  Copy it to a place that is neither this machine nor one of the servers. With it and the passphrase\n',
+  )
+  world.stdout.write(
+    '  nothing is lost when this machine is; without it, losing this machine loses the vault.\n',
+  )
+  world.stdout.write(`next: cloudvault up ${vault}\n`)
+}

@@ -1,0 +1,132 @@
+import { unwind } from '../engine/unwind.ts'
+import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { memberId } from '../names.ts'
+import type { RecordData } from '../record/record.ts'
+import { readRecord } from '../record/record.ts'
+import { findByBackend } from '../stack/attach/sysfs.ts'
+import { mountAt } from '../stack/mount.ts'
+import { vaultSteps } from '../stack/order.ts'
+import { tasks } from '../ui/tasks.ts'
+import { Context, groupsOf, requireRoot } from './context.ts'
+import { printPlan } from './plan.ts'
+import type { World } from './world.ts'
+
+/**
+ * `cloudvault down`: the way back, and it returns only when every member provably has everything. It works from names
+ * alone, so it needs no receipt and finishes what a killed `up` began.
+ */
+export const downVerb = async (
+  world: World,
+  name: string,
+  options: { readonly dryRun?: boolean; readonly json?: boolean },
+): Promise<ExitCode> => {
+  requireRoot(world, 'down', name)
+  const context = await Context.open(world, name, { change: true })
+  try {
+    const { steps, writes } = await planDown(context)
+    if (options.dryRun) {
+      await printPlan(world, 'cloudvault.down/1', steps, 'down', options.json === true)
+      return Exit.ok
+    }
+    const left = await tasks(
+      world,
+      `down ${context.profile.vault}`,
+      groupsOf(
+        context.profile.vault,
+        context.profile.members.map((member) => member.name),
+        steps,
+      ),
+      (observe) =>
+        unwind(
+          steps,
+          { receipt: context.receipt, observe },
+          (step) => !step.shared || context.receipt.state(step.name) !== null,
+        ),
+      { json: options.json === true, direction: 'down' },
+    )
+    if (left.failures.length > 0) throw failed(context, left)
+    await tell(world, context, left.undone, writes, options.json === true)
+    return Exit.ok
+  } finally {
+    await context.close()
+  }
+}
+
+/** The same steps as `up` has, for the members that take part now. */
+const planDown = async (context: Context) => {
+  const { profile, vault, supervisor } = context
+  const mounted = await mountAt(profile.mount.at)
+  const attached = await Promise.all(
+    profile.members.map(
+      async (member) => (await findByBackend(memberId(profile.vault, member.name))) !== null,
+    ),
+  )
+  const some = profile.members.filter((_, index) => attached[index])
+  const members =
+    some.length > 0
+      ? profile.members.filter(
+          (member) => some.includes(member) || context.receipt.state(`session ${member.name}`),
+        )
+      : profile.members
+  const readOnly =
+    mounted?.readOnly === true || context.record?.phase !== 'created' || some.length < profile.members.length
+  const record: RecordData = context.record ?? {
+    schema: 'cloudvault.record/1',
+    vault: profile.vault,
+    phase: 'creating',
+    createdAt: '',
+    fsid: '',
+    members: {},
+    generation: 0,
+    provedAt: '',
+  }
+  const { steps } = vaultSteps(vault, record, {
+    supervisor,
+    members,
+    takeOver: false,
+    readOnly,
+    allowStale: true,
+    watch: [],
+  })
+  return { steps, writes: !readOnly }
+}
+
+const failed = (context: Context, left: Awaited<ReturnType<typeof unwind>>): Fault => {
+  const [first] = left.failures
+  const standing = left.standing.join(', ')
+  if (!(first?.error instanceof Fault)) throw first?.error
+  return first.error.with({
+    stands: `still standing: ${standing}`,
+    next: `cloudvault down ${context.profile.vault}   when the cause is gone`,
+  })
+}
+
+const tell = async (
+  world: World,
+  context: Context,
+  undone: readonly string[],
+  wrote: boolean,
+  json: boolean,
+): Promise<void> => {
+  const { vault } = context.profile
+  const record = await readRecord(context.paths.record)
+  const proved = wrote && undone.includes('assemble') && record ? record : null
+  const members = Object.entries(proved?.members ?? {}).map(([name, { generation }]) => ({
+    name,
+    generation,
+  }))
+  if (json) {
+    world.stdout.write(
+      `${JSON.stringify({ schema: 'cloudvault.down/1', vault, undone, proved: proved ? members : null })}\n`,
+    )
+    return
+  }
+  if (undone.length === 0) {
+    world.stdout.write(`${vault} is already down\n`)
+    return
+  }
+  for (const { name, generation } of members) {
+    world.stdout.write(`${name} holds generation ${generation}, read back from its server\n`)
+  }
+  world.stdout.write(`${vault} is down${proved ? '; everything that was written is on every server' : ''}\n`)
+}

@@ -1,0 +1,37 @@
+import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { memberId } from '../names.ts'
+import { findByBackend } from '../stack/attach/sysfs.ts'
+import { memberStack } from '../stack/order.ts'
+import { monitor } from '../vault/monitor.ts'
+import { Context, requireRoot } from './context.ts'
+import type { World } from './world.ts'
+
+/** `cloudvault monitor`: runs in the background while the vault is up. It takes no lock: `down` must be able to end it. */
+export const monitorVerb = async (world: World, name: string): Promise<ExitCode> => {
+  requireRoot(world, 'monitor', name)
+  const context = await Context.open(world, name, { change: false })
+  try {
+    const { profile, record, vault, supervisor } = context
+    if (record?.phase !== 'created')
+      throw new Fault(Exit.missing, `this machine has no record of ${profile.vault}`)
+    const attached = await Promise.all(
+      profile.members.map(async (member) =>
+        (await findByBackend(memberId(profile.vault, member.name))) === null ? null : member,
+      ),
+    )
+    const stacks = attached
+      .filter((member) => member !== null)
+      .map((member) =>
+        memberStack(vault, member, record.members[member.name]?.sizeBytes ?? null, {
+          supervisor,
+          takeOver: false,
+        }),
+      )
+    await monitor(vault, record, stacks, world.signal, (line) =>
+      world.stderr.write(`${new Date().toISOString()} ${line}\n`),
+    )
+    return Exit.ok
+  } finally {
+    await context.close()
+  }
+}

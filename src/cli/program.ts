@@ -1,0 +1,219 @@
+import { readFileSync } from 'node:fs'
+import { Command, Option } from 'commander'
+import { Exit, type ExitCode } from '../fault.ts'
+import type { World } from './world.ts'
+
+/**
+ * The verbs, their flags, their examples. Bodies are loaded when called. A verb that is not built is not in here.
+ */
+
+/** What the last verb answered. */
+export const outcome: { exit: ExitCode } = { exit: Exit.ok }
+
+type Body<A extends unknown[]> = (world: World, ...args: A) => Promise<ExitCode>
+
+/** Loads the world and the verb's body, runs it, prints what it throws. */
+const runs =
+  <A extends unknown[]>(load: () => Promise<Body<A>>) =>
+  async (...args: A): Promise<void> => {
+    const { realWorld } = await import('./real-world.ts')
+    const world = realWorld()
+    const body = await load()
+    try {
+      outcome.exit = await body(world, ...args)
+    } catch (error) {
+      const { report } = await import('../ui/report.ts')
+      const options = args.find(
+        (arg): arg is A[number] & { json?: boolean } =>
+          typeof arg === 'object' && arg !== null && 'json' in arg,
+      )
+      outcome.exit = report(world, error, { json: options?.json === true })
+    }
+  }
+
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
+    .version
+
+export const program = new Command('cloudvault')
+  .description(
+    'One YAML file and a few servers you do not trust become a mounted, encrypted, self-healing drive.',
+  )
+  .version(version())
+  .exitOverride()
+  .showSuggestionAfterError()
+  .addHelpText(
+    'after',
+    `
+NAME is a vault (its profile is found in $CLOUDVAULT_PROFILE, ~/.config/cloudvault, /etc/cloudvault) or a path to a profile.
+
+Exit codes: 0 ok · 2 usage or profile · 3 missing here · 4 server unreachable or deadline · 5 trust refused ·
+6 busy or held · 7 refused until you decide · 8 integrity errors · 9 secret wrong · 130 interrupted · 70 bug
+
+Example:
+  cloudvault init photos && cloudvault provision photos
+  sudo cloudvault create photos && sudo cloudvault up photos`,
+  )
+
+const json = (): Option => new Option('--json', 'one JSON object on stdout, nothing else')
+const dryRun = (): Option => new Option('-n, --dry-run', 'print the very commands, change nothing')
+const confirm = (): Option =>
+  new Option('--confirm <name>', 'the name of the vault, typed: consent without a terminal')
+
+const verb = (signature: string, summary: string, examples: readonly string[]): Command =>
+  program
+    .command(signature)
+    .description(summary)
+    .addHelpText('after', `\nExample:\n${examples.map((line) => `  ${line}`).join('\n')}`)
+
+verb('init [name]', 'ask for servers and write a profile', [
+  'cloudvault init photos',
+  'cloudvault init photos --member name=fsn,ssh=vps-fsn,provider=hetzner,size=100GiB --member name=gra,ssh=vps-gra,provider=ovh,size=100GiB --at /vault/photos --passphrase prompt',
+])
+  .option(
+    '--member <key=value,…>',
+    'a server: name, ssh, provider, size [, host-key, server, link]; repeat it',
+    collect,
+    [],
+  )
+  .option('--at <dir>', 'where to mount')
+  .option('--mirror <redundancy>', 'single, raid1, raid1c3, raid1c4 or raid10')
+  .option('--passphrase <source>', 'prompt, file:PATH, command:WORDS or credential:NAME')
+  .option('--kdf <kdf>', 'cost of one passphrase guess: argon2id or pbkdf2 with its settings')
+  .option('--from <file>', 'answers from a YAML or JSON file')
+  .option('--output <path>', 'where to write the profile')
+  .option('--print', 'write the profile to stdout and nowhere else')
+  .option('--no-check', 'do not contact the servers')
+  .action((name: string | undefined, options: object) =>
+    runs(async () => (await import('./init.ts')).initVerb as Body<[string | undefined, object]>)(
+      name,
+      options,
+    ),
+  )
+
+verb('check [names...]', 'show every fault of profiles; contacts nobody', [
+  'cloudvault check photos',
+  'cloudvault check ./photos.yaml --json',
+])
+  .addOption(json())
+  .action((names: string[], options: object) =>
+    runs(async () => (await import('./check.ts')).checkVerb)(names, options),
+  )
+
+verb('schema', 'print the JSON Schema of profiles', ['cloudvault schema > profile.schema.json']).action(() =>
+  runs(async () => (await import('./schema.ts')).schemaVerb)(),
+)
+
+verb(
+  'provision <name> [members...]',
+  'set up the servers: packages, disk, export, firewall; twice changes nothing',
+  ['cloudvault provision photos --dry-run', 'cloudvault provision photos gra'],
+)
+  .addOption(dryRun())
+  .addOption(json())
+  .option('--accept-host-key <member=SHA256:…>', 'pin this key without a question; repeat it', collect, [])
+  .action((name: string, members: string[], options: object) =>
+    runs(async () => (await import('./provision.ts')).provisionVerb as Body<[string, string[], object]>)(
+      name,
+      members,
+      options,
+    ),
+  )
+
+verb(
+  'unprovision <name> [members...]',
+  'remove from the servers exactly what provision made there, disks included',
+  ['cloudvault unprovision photos gra --confirm photos'],
+)
+  .addOption(dryRun())
+  .addOption(json())
+  .addOption(confirm())
+  .action((name: string, members: string[], options: object) =>
+    runs(async () => (await import('./unprovision.ts')).unprovisionVerb as Body<[string, string[], object]>)(
+      name,
+      members,
+      options,
+    ),
+  )
+
+verb('create <name>', 'format a new vault and write its recovery kit; the only verb that formats', [
+  'sudo cloudvault create photos',
+  'sudo cloudvault create photos --confirm photos --kit /media/usb',
+])
+  .addOption(dryRun())
+  .addOption(json())
+  .addOption(confirm())
+  .option('--kit <dir>', 'directory for the recovery kit')
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./create.ts')).createVerb)(name, options),
+  )
+
+verb('up <name>', 'attach, open and mount; a second up changes nothing', [
+  'sudo cloudvault up photos',
+  'sudo cloudvault up photos --degraded=ro',
+])
+  .addOption(dryRun())
+  .addOption(json())
+  .option('--read-only', 'mount read-only')
+  .addOption(new Option('--degraded <mode>', 'go on without members that do not answer').choices(['ro']))
+  .option('--allow-stale', 'mount although one member serves an older state than the others')
+  .option('--take-over', 'take sessions that another machine holds; it is fenced out first')
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./up.ts')).upVerb)(name, options),
+  )
+
+verb('down <name>', 'unmount and close; returns when every server provably has everything', [
+  'sudo cloudvault down photos',
+])
+  .addOption(dryRun())
+  .addOption(json())
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./down.ts')).downVerb)(name, options),
+  )
+
+verb('status <name>', 'one verdict and one line per member', [
+  'cloudvault status photos',
+  'cloudvault status photos --check   # exit code says the health',
+])
+  .addOption(json())
+  .option('--check', 'exit by health: 0 healthy, 7 needs a decision or is down, 8 errors found')
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./status.ts')).statusVerb)(name, options),
+  )
+
+verb('scrub <name>', 'read every copy of everything, mend what is wrong', ['sudo cloudvault scrub photos'])
+  .addOption(json())
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./scrub.ts')).scrubVerb)(name, options),
+  )
+
+verb('runbook <name>', 'print how to open the vault by hand, without cloudvault', [
+  'cloudvault runbook photos > photos.txt',
+]).action((name: string) => runs(async () => (await import('./runbook.ts')).runbookVerb)(name))
+
+verb('monitor <name>', 'watch a mounted vault and reconnect its members; started by up', [
+  'sudo cloudvault monitor photos',
+]).action((name: string) => runs(async () => (await import('./monitor.ts')).monitorVerb)(name))
+
+verb(
+  'lab <action> [host]',
+  'a trusted client and untrusted servers of real kernels on this machine: up, status, shell, down',
+  ['sudo cloudvault lab up', 'sudo cloudvault lab shell'],
+).action((action: string, host: string | undefined) =>
+  runs(async () => (await import('./lab.ts')).labVerb as Body<[string, string | undefined]>)(action, host),
+)
+
+program.action(async (_options: object, command: Command) => {
+  const [unknown] = command.args
+  if (unknown === undefined && process.stdin.isTTY && process.stderr.isTTY) {
+    return runs(async () => (await import('./init.ts')).bareVerb as Body<[]>)()
+  }
+  if (unknown !== undefined) command.error(`error: unknown command '${unknown}'`)
+  command.outputHelp({ error: true })
+  outcome.exit = Exit.usage
+})
+
+/** Gathers a repeatable option. A function declaration, because it is used above. */
+function collect(value: string, before: string[]): string[] {
+  return [...before, value]
+}

@@ -1,0 +1,39 @@
+import { realpathSync } from 'node:fs'
+import { interruption } from '../engine/interrupt.ts'
+import { Exit, Fault } from '../fault.ts'
+import { LocalHost } from '../host/local.ts'
+import type { Member, Profile } from '../profile/profile.ts'
+import { plainWorld } from './plain-world.ts'
+import type { World } from './world.ts'
+
+/** The world as it is: this machine, servers over SSH, this terminal, these signals. */
+
+/** An SSH handshake with a small server far away on a bad day. */
+const connectDeadline = 30_000
+
+export const realWorld = (): World => {
+  const local = new LocalHost(process.env)
+  const signal = interruption((text) => process.stderr.write(`\n${text}\n`))
+  return {
+    ...plainWorld(),
+    local,
+    signal,
+    uid: process.geteuid?.() ?? 0,
+    self: [process.execPath, realpathSync(process.argv[1] ?? 'cloudvault')],
+    connect: async (profile, member) => {
+      const { connectSsh, resolveSsh } = await import('../host/ssh.ts')
+      const pin = pinOf(profile, member)
+      const resolved = await resolveSsh(local, member.ssh, process.env)
+      return connectSsh(local, resolved, { name: member.name, pin, deadlineMs: connectDeadline, signal })
+    },
+  }
+}
+
+const pinOf = (profile: Profile, member: Member): string => {
+  if (member.hostKey) return member.hostKey
+  throw new Fault(Exit.trust, `the host key of ${member.name} is not pinned in ${profile.path}`, {
+    member: member.name,
+    stands: 'the server was not contacted',
+    next: `cloudvault provision ${profile.vault} ${member.name}   (shows the key and pins it)`,
+  })
+}

@@ -1,0 +1,51 @@
+import { Exit, type ExitCode } from '../fault.ts'
+import { openProfile } from '../profile/find.ts'
+import { vaultPaths } from '../record/paths.ts'
+import { readRecord } from '../record/record.ts'
+import { supervisor } from '../stack/supervise.ts'
+import { picture } from '../ui/picture.ts'
+import { hasUnicode, painter, widthOf } from '../ui/style.ts'
+import { lookAt } from '../vault/health.ts'
+import type { StatusReport, Verdict } from '../vault/status.ts'
+import { requireRoot } from './context.ts'
+import type { World } from './world.ts'
+
+/** `cloudvault status`: one verdict, a line per member, the next command. It takes no lock and asks no server. */
+
+/** Exit code of `--check` for each verdict; errors found count as 8 even when the vault goes on. */
+const health: Record<Verdict, ExitCode> = {
+  healthy: Exit.ok,
+  down: Exit.decide,
+  degraded: Exit.decide,
+  resilvering: Exit.decide,
+  'not mirrored': Exit.decide,
+  stale: Exit.integrity,
+  refused: Exit.trust,
+}
+
+export const statusVerb = async (
+  world: World,
+  name: string,
+  options: { readonly json?: boolean; readonly check?: boolean },
+): Promise<ExitCode> => {
+  requireRoot(world, 'status', name)
+  const { profile } = await openProfile(name, world.env)
+  const paths = vaultPaths(profile.vault, world.env)
+  const report: StatusReport = await lookAt({
+    profile,
+    paths,
+    record: await readRecord(paths.record),
+    local: world.local,
+    supervisor: await supervisor(world.local, paths.run),
+  })
+  if (options.json) world.stdout.write(`${JSON.stringify(report)}\n`)
+  else {
+    const canvas = {
+      width: widthOf(world.stdout),
+      unicode: hasUnicode(world.env),
+      paint: painter(world.env, world.stdout),
+    }
+    world.stdout.write(`${picture(report, canvas).join('\n')}\n`)
+  }
+  return options.check ? health[report.verdict] : Exit.ok
+}

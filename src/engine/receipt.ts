@@ -1,0 +1,123 @@
+import { Exit, Fault } from '../fault.ts'
+import { readIfThere, writeAtomic } from '../host/files.ts'
+
+/**
+ * What this client has set up right now, and must undo. On disk before the machine changes and after every change,
+ * so that a kill at any moment leaves a true list. It holds no secrets.
+ */
+
+export type StepState = 'making' | 'made' | 'found'
+
+export interface ReceiptData {
+  readonly schema: 'cloudvault.receipt/1'
+  /** Kernel state named here is gone when the machine's boot id is another one. */
+  bootId: string
+  /** Facts chosen while planning that `down` needs again: session nonces, NBD indexes. */
+  facts: Record<string, string>
+  /** In the order in which they were begun. */
+  steps: { name: string; state: StepState }[]
+}
+
+export class Receipt {
+  readonly #path: string
+  readonly #data: ReceiptData
+  #writing: Promise<void> = Promise.resolve()
+
+  private constructor(path: string, data: ReceiptData) {
+    this.#path = path
+    this.#data = data
+  }
+
+  /**
+   * Reads the receipt, or starts an empty one. A damaged receipt counts as lost: names are enough to undo.
+   * @param bootId of the running kernel; steps of an earlier boot are forgotten unless they live on a server
+   */
+  static async open(
+    path: string,
+    bootId: string,
+    survivesReboot: (step: string) => boolean,
+  ): Promise<Receipt> {
+    const data = parse(await readIfThere(path)) ?? {
+      schema: 'cloudvault.receipt/1',
+      bootId,
+      facts: {},
+      steps: [],
+    }
+    if (data.bootId !== bootId) {
+      data.steps = data.steps.filter((step) => survivesReboot(step.name))
+      data.bootId = bootId
+    }
+    return new Receipt(path, data)
+  }
+
+  get facts(): Readonly<Record<string, string>> {
+    return this.#data.facts
+  }
+
+  get steps(): readonly { readonly name: string; readonly state: StepState }[] {
+    return this.#data.steps
+  }
+
+  state(step: string): StepState | null {
+    return this.#data.steps.find((entry) => entry.name === step)?.state ?? null
+  }
+
+  async setFacts(facts: Record<string, string>): Promise<void> {
+    Object.assign(this.#data.facts, facts)
+    await this.#save()
+  }
+
+  async mark(step: string, state: StepState): Promise<void> {
+    const entry = this.#data.steps.find((known) => known.name === step)
+    if (entry) entry.state = state
+    else this.#data.steps.push({ name: step, state })
+    await this.#save()
+  }
+
+  async forget(step: string): Promise<void> {
+    this.#data.steps = this.#data.steps.filter((entry) => entry.name !== step)
+    await this.#save()
+  }
+
+  /** Steps run in parallel but the file is one: saves queue up behind each other. */
+  #save(): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#write())
+    return this.#writing
+  }
+
+  async #write(): Promise<void> {
+    try {
+      await writeAtomic(this.#path, `${JSON.stringify(this.#data, null, 2)}\n`)
+    } catch (error) {
+      throw new Fault(Exit.missing, `the receipt ${this.#path} cannot be written`, {
+        stands: 'nothing further was changed',
+        next: `check free space and rights of ${this.#path}`,
+        cause: error,
+      })
+    }
+  }
+}
+
+const parse = (text: string | null): ReceiptData | null => {
+  if (text === null) return null
+  try {
+    const data: unknown = JSON.parse(text)
+    return isReceipt(data) ? data : null
+  } catch {
+    return null
+  }
+}
+
+const isReceipt = (data: unknown): data is ReceiptData => {
+  const candidate = data as ReceiptData | null
+  return (
+    candidate?.schema === 'cloudvault.receipt/1' &&
+    typeof candidate.bootId === 'string' &&
+    typeof candidate.facts === 'object' &&
+    candidate.facts !== null &&
+    Array.isArray(candidate.steps) &&
+    candidate.steps.every(
+      (step) => typeof step.name === 'string' && ['making', 'made', 'found'].includes(step.state),
+    )
+  )
+}

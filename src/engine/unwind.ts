@@ -1,0 +1,65 @@
+import { perform } from './action.ts'
+import type { Run } from './climb.ts'
+import type { Step } from './step.ts'
+import { walk } from './walk.ts'
+
+/**
+ * Takes a plan down, newest first. A failed undo speaks and keeps everything beneath it standing (nothing is pulled
+ * from under a mount); other branches go on.
+ */
+
+export interface Unwound {
+  readonly undone: readonly string[]
+  readonly standing: readonly string[]
+  readonly failures: readonly { readonly step: string; readonly error: Error }[]
+}
+
+/**
+ * @param chosen which steps may be undone; the receipt has already been asked whether they are ours
+ */
+export const unwind = async (
+  steps: readonly Step[],
+  run: Pick<Run, 'receipt' | 'observe'>,
+  chosen: (step: Step) => boolean,
+): Promise<Unwound> => {
+  const undone: string[] = []
+  const standing = new Set<string>()
+  const failures: { step: string; error: Error }[] = []
+  await walk(steps, 'down', async (step) => {
+    if (!chosen(step)) return true
+    try {
+      if (await lower(step, run)) undone.push(step.name)
+      return true
+    } catch (error) {
+      run.observe({ step: step.name, state: 'failed', error: error as Error })
+      failures.push({ step: step.name, error: error as Error })
+      standing.add(step.name)
+      return false
+    }
+  })
+  // What stands beneath a failed undo was never visited: it stands too.
+  const reached = new Set([...undone, ...standing])
+  for (const step of steps) {
+    if (chosen(step) && !reached.has(step.name) && run.receipt.state(step.name) !== null)
+      standing.add(step.name)
+  }
+  return { undone, standing: [...standing], failures }
+}
+
+/** @returns whether there was anything to undo */
+const lower = async (step: Step, run: Pick<Run, 'receipt' | 'observe'>): Promise<boolean> => {
+  if (run.receipt.state(step.name) === 'found') {
+    await run.receipt.forget(step.name)
+    return false
+  }
+  const finding = await step.probe()
+  if (finding.is === 'absent') {
+    await run.receipt.forget(step.name) // a step caught at `making` may never have happened
+    return false
+  }
+  run.observe({ step: step.name, state: 'undoing' })
+  for (const action of step.down) await perform(action)
+  await run.receipt.forget(step.name)
+  run.observe({ step: step.name, state: 'undone' })
+  return true
+}

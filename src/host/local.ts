@@ -1,0 +1,142 @@
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { execa } from 'execa'
+import { Exit, Fault } from '../fault.ts'
+import { type Command, defaultDeadline, type LocalMachine, type Output } from './host.ts'
+import { Secret } from './secret.ts'
+
+/**
+ * This machine. The only place that starts programs here: C locale (we parse), an own process group (a Ctrl-C on the
+ * terminal must not kill a half-done mkfs), a deadline on every one, secrets by stdin only.
+ */
+export class LocalHost implements LocalMachine {
+  readonly name = 'here'
+  readonly #env: Record<string, string>
+
+  /** @param env environment to pass on; only what tools need is taken from it */
+  constructor(env: Readonly<Record<string, string | undefined>>) {
+    this.#env = toolEnvironment(env)
+  }
+
+  async run(command: Command): Promise<Output> {
+    const result = await this.#execute(command)
+    return { code: result.code, stdout: Buffer.from(result.stdout).toString('utf8'), stderr: result.stderr }
+  }
+
+  async runForSecret(command: Command): Promise<{ code: number | null; secret: Secret; stderr: string }> {
+    const result = await this.#execute(command)
+    return { code: result.code, secret: new Secret(result.stdout), stderr: result.stderr }
+  }
+
+  /** A kernel lock held by a child that ends with us: a file's age or a pid in it can lie after a crash or a suspend. */
+  async lock(path: string, what: string): Promise<{ release(): Promise<void> }> {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    const holder = execa(
+      'flock',
+      ['--nonblock', '--conflict-exit-code', '6', path, 'sh', '-c', 'echo held; exec cat'],
+      {
+        detached: true,
+        reject: false,
+        env: this.#env,
+        extendEnv: false,
+      },
+    )
+    const held = await Promise.race([
+      new Promise<boolean>((resolve) => holder.stdout.once('data', () => resolve(true))),
+      holder.then(() => false),
+    ])
+    if (!held) {
+      throw new Fault(Exit.busy, `another cloudvault is at work on ${what}`, {
+        stands: 'nothing was changed',
+        next: 'wait for it to finish, then try again',
+      })
+    }
+    return {
+      release: async () => {
+        holder.stdin.end()
+        await holder
+      },
+    }
+  }
+
+  async #execute(command: Command): Promise<{ code: number | null; stdout: Uint8Array; stderr: string }> {
+    const [program = '', ...args] = command.argv
+    const deadline = command.deadline ?? defaultDeadline
+    const input = command.input instanceof Secret ? command.input.reveal() : command.input
+    const running = execa(program, args, {
+      ...(input === undefined ? { stdin: 'ignore' as const } : { input }),
+      detached: true,
+      cleanup: false,
+      reject: false,
+      timeout: deadline,
+      forceKillAfterDelay: 1000,
+      encoding: 'buffer',
+      stripFinalNewline: false,
+      maxBuffer: 16 * 1024 * 1024,
+      extendEnv: false,
+      env: this.#env,
+    })
+    const result = await Promise.race([running, goneQuiet(deadline + 3000)])
+    if (result === 'stuck') {
+      // In D state not even SIGKILL ends it (a read from a silent NBD device). Leave it: waiting would hang us too.
+      running.unref()
+      throw new Fault(Exit.unreachable, `${program} hangs in the kernel and cannot be ended`, {
+        detail: `pid ${running.pid}`,
+      })
+    }
+    if (result.timedOut) {
+      throw new Fault(Exit.unreachable, `${program} did not finish within ${deadline / 1000} s`, {
+        detail: Buffer.from(result.stderr).toString('utf8'),
+      })
+    }
+    // A program that could not be started has neither an exit code nor a signal.
+    if (result.failed && result.exitCode === undefined && result.signal === undefined) {
+      throw new Fault(Exit.missing, `${program} is not installed on this machine`, {
+        next: `apt-get install ${packageOf[program] ?? program}`,
+        cause: result.cause,
+      })
+    }
+    return {
+      code: result.exitCode ?? null,
+      stdout: result.stdout,
+      stderr: Buffer.from(result.stderr).toString('utf8'),
+    }
+  }
+}
+
+/** A timer that loses every race but the one against a process that cannot be killed. */
+const goneQuiet = (ms: number): Promise<'stuck'> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve('stuck'), ms).unref()
+  })
+
+/** Debian package that holds a program, where its name differs. */
+const packageOf: Record<string, string> = {
+  cryptsetup: 'cryptsetup-bin',
+  btrfs: 'btrfs-progs',
+  'mkfs.btrfs': 'btrfs-progs',
+  ssh: 'openssh-client',
+  'ssh-keygen': 'openssh-client',
+  modprobe: 'kmod',
+  dmsetup: 'dmsetup',
+  fuser: 'psmisc',
+}
+
+/** sbin is missing from a plain user's PATH; everything parsed needs the C locale. */
+const toolEnvironment = (env: Readonly<Record<string, string | undefined>>): Record<string, string> => {
+  const kept: Record<string, string> = { LC_ALL: 'C.UTF-8' }
+  for (const name of [
+    'HOME',
+    'USER',
+    'LOGNAME',
+    'SSH_AUTH_SOCK',
+    'XDG_RUNTIME_DIR',
+    'DBUS_SESSION_BUS_ADDRESS',
+    'GNUPGHOME',
+  ]) {
+    const value = env[name]
+    if (value !== undefined) kept[name] = value
+  }
+  kept.PATH = `${env.PATH ?? '/usr/bin:/bin'}:/usr/local/sbin:/usr/sbin:/sbin`
+  return kept
+}

@@ -1,0 +1,26 @@
+import { Exit } from './fault.ts'
+
+/**
+ * Parses, calls a verb, turns its outcome into the exit code. Only commander is loaded before the verb is known:
+ * `--version` and `--help` start nothing else.
+ */
+
+/** Runs the command line and answers its exit code. */
+const main = async (): Promise<number> => {
+  const { program, outcome } = await import('./cli/program.ts')
+  try {
+    await program.parseAsync(process.argv)
+    return outcome.exit
+  } catch (error) {
+    const commander = error as { code?: string; exitCode?: number }
+    // commander has printed its message already; its own code for wrong usage is 1, which says nothing.
+    if (commander.code?.startsWith('commander.')) return commander.exitCode === 0 ? Exit.ok : Exit.usage
+    const [{ report }, { plainWorld }] = await Promise.all([
+      import('./ui/report.ts'),
+      import('./cli/plain-world.ts'),
+    ])
+    return report(plainWorld(), error, { json: process.argv.includes('--json') })
+  }
+}
+
+process.exitCode = await main()

@@ -1,0 +1,42 @@
+import { join } from 'node:path'
+
+/**
+ * Where this client keeps what it knows of a vault. The state directory survives reboots and belongs in a backup;
+ * the run directory is gone with the kernel state that it describes.
+ */
+
+export interface VaultPaths {
+  /** Everything of one vault: root only. */
+  readonly state: string
+  /** LUKS2 container without data; its volume key is the vault key. */
+  readonly keyring: string
+  readonly record: string
+  readonly receipt: string
+  /** flock(1) on this file is held by every verb that changes the vault. */
+  readonly lock: string
+  /** A member's pinned host key in OpenSSH's format, for the link: the file holds this one key. */
+  knownHosts(member: string): string
+  /** Detached LUKS2 header of a member. */
+  header(member: string): string
+  /** Sockets and pid files. */
+  readonly run: string
+  /** Local end of a member's link. */
+  socket(member: string): string
+}
+
+/** @param env CLOUDVAULT_STATE and CLOUDVAULT_RUN move the two roots; for tests and for unusual machines */
+export const vaultPaths = (vault: string, env: Readonly<Record<string, string | undefined>>): VaultPaths => {
+  const state = join(env.CLOUDVAULT_STATE ?? '/var/lib/cloudvault', vault)
+  const run = join(env.CLOUDVAULT_RUN ?? '/run/cloudvault', vault)
+  return {
+    state,
+    keyring: join(state, 'keys.luks'),
+    record: join(state, 'record.json'),
+    receipt: join(state, 'receipt.json'),
+    lock: join(state, 'lock'),
+    knownHosts: (member) => join(state, 'known_hosts', member),
+    header: (member) => join(state, 'headers', `${member}.luks`),
+    run,
+    socket: (member) => join(run, `${member}.sock`),
+  }
+}

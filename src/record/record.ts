@@ -1,0 +1,70 @@
+import { Exit, Fault } from '../fault.ts'
+import { readIfThere, writeAtomic } from '../host/files.ts'
+import * as v from './validate.ts'
+
+/**
+ * The record: what this client knows to be true of the vault, and the only thing that can tell an old copy of a disk
+ * from the newest one. Written when the vault is created and every time `down` has proved what the servers hold.
+ */
+
+export interface MemberRecord {
+  /** Btrfs device id and UUID inside the filesystem: who this member is, whatever a server serves. */
+  readonly devid: number
+  readonly deviceUuid: string
+  /** UUID of its detached LUKS2 header. */
+  readonly luksUuid: string
+  /** Size of the export in bytes; an export of another size is refused before the kernel gets it. */
+  readonly sizeBytes: number
+  /** Superblock generation read back from the server at the last proof. */
+  readonly generation: number
+}
+
+export interface RecordData {
+  readonly schema: 'cloudvault.record/1'
+  readonly vault: string
+  /** `creating` until the first proof: an unfinished create may be begun again, a finished one never. */
+  readonly phase: 'creating' | 'created'
+  readonly createdAt: string
+  readonly fsid: string
+  readonly members: Readonly<Record<string, MemberRecord>>
+  /** Highest generation that was ever proved; anything lower on every member is a rollback. */
+  readonly generation: number
+  readonly provedAt: string
+  /** Set while the filesystem may be written, with the boot it was opened in. */
+  readonly open?: { readonly bootId: string; readonly since: string }
+  readonly kit?: { readonly path: string; readonly at: string }
+}
+
+export const readRecord = async (path: string): Promise<RecordData | null> => {
+  const text = await readIfThere(path)
+  if (text === null) return null
+  const data = v.json(text)
+  if (!isRecord(data)) {
+    throw new Fault(Exit.trust, `the vault's record ${path} is damaged`, {
+      stands: 'nothing was contacted',
+      next: 'restore it from the recovery kit (record.json in there)',
+    })
+  }
+  return data
+}
+
+export const writeRecord = (path: string, record: RecordData): Promise<void> =>
+  writeAtomic(path, `${JSON.stringify(record, null, 2)}\n`)
+
+const isRecord = (data: unknown): data is RecordData =>
+  v.object(data) &&
+  data.schema === 'cloudvault.record/1' &&
+  v.text(data.vault) &&
+  (data.phase === 'creating' || data.phase === 'created') &&
+  v.text(data.fsid) &&
+  v.whole(data.generation) &&
+  v.object(data.members) &&
+  Object.values(data.members).every(
+    (member) =>
+      v.object(member) &&
+      v.whole(member.devid) &&
+      v.text(member.deviceUuid) &&
+      v.text(member.luksUuid) &&
+      v.whole(member.sizeBytes) &&
+      v.whole(member.generation),
+  )

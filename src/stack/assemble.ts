@@ -1,0 +1,153 @@
+import type { Step } from '../engine/step.ts'
+import { Exit, Fault } from '../fault.ts'
+import { mapperPath } from '../names.ts'
+import { type RecordData, readRecord, writeRecord } from '../record/record.ts'
+import { checkIdentity, readSuperblock, type Superblock } from './btrfs.ts'
+import type { Vault } from './vault.ts'
+
+/**
+ * Between the opened members and the mount: on the way up it asks whether these are the members of this vault and
+ * whether they are as new as they were at the last proof; on the way down it reads every superblock back from its
+ * server, and equal generations are the proof that every mirror has everything.
+ */
+
+export interface AssembleOptions {
+  readonly record: RecordData
+  /** Members that take part; fewer than all only when degraded was permitted. */
+  readonly members: readonly string[]
+  /** Mounted read-only: nothing is written, so nothing is proved. */
+  readonly readOnly: boolean
+  /** Mount although one member serves an older state than the others. */
+  readonly allowStale: boolean
+  readonly needs: readonly string[]
+}
+
+export const assemble = (vault: Vault, options: AssembleOptions): Step => {
+  const devices = options.members.map((member) => mapperPath(vault.profile.vault, member)).join(' ')
+  return {
+    name: 'assemble',
+    needs: options.needs,
+    probe: async () => {
+      const record = await readRecord(vault.paths.record)
+      return record?.open?.bootId === vault.bootId ? { is: 'present' } : { is: 'absent' }
+    },
+    up: [
+      {
+        on: vault.local,
+        text: `btrfs inspect-internal dump-super ${devices}: same filesystem, generation ${options.record.generation} or later`,
+        call: () => checkMembers(vault, options),
+      },
+      { on: vault.local, text: `write ${vault.paths.record}: open`, call: () => markOpen(vault) },
+    ],
+    down: [
+      {
+        on: vault.local,
+        text: `read the superblock of ${devices} back from the servers; equal generations are the proof`,
+        call: () => prove(vault, options),
+      },
+    ],
+  }
+}
+
+/** What the generations of all members mean together. */
+export type Freshness =
+  | { readonly is: 'fresh'; readonly generation: number }
+  | { readonly is: 'stale'; readonly members: readonly string[]; readonly generation: number }
+  | { readonly is: 'rollback'; readonly generation: number; readonly pinned: number }
+
+/** @param found generation per member; @param pinned highest generation ever proved */
+export const freshness = (found: Readonly<Record<string, number>>, pinned: number): Freshness => {
+  const newest = Math.max(...Object.values(found))
+  if (newest < pinned) return { is: 'rollback', generation: newest, pinned }
+  const behind = Object.entries(found).filter(([, generation]) => generation < newest)
+  return behind.length === 0
+    ? { is: 'fresh', generation: newest }
+    : { is: 'stale', members: behind.map(([member]) => member), generation: newest }
+}
+
+const checkMembers = async (vault: Vault, options: AssembleOptions): Promise<void> => {
+  const blocks = await superblocks(vault, options, false)
+  const verdict = freshness(generations(blocks), options.record.generation)
+  if (verdict.is === 'fresh') return
+  if (verdict.is === 'rollback') {
+    throw new Fault(
+      Exit.trust,
+      `all servers hold generation ${verdict.generation}, older than ${verdict.pinned} of the last proof: an old copy`,
+      {
+        stands: 'nothing was mounted and nothing was written',
+        next: 'ask the providers whether a snapshot was restored; the record on this machine knows the newer state',
+      },
+    )
+  }
+  // Without a clean `down` the last commit may have reached one member only; Btrfs reads the newer copy and mends.
+  if (options.record.open || options.allowStale) return
+  throw new Fault(
+    Exit.decide,
+    `${verdict.members.join(', ')} is behind generation ${verdict.generation}: an old copy of its disk is served`,
+    {
+      ...(verdict.members[0] ? { member: verdict.members[0] } : {}),
+      stands: 'nothing was mounted',
+      next: `cloudvault up ${vault.profile.vault} --allow-stale   (reads the newer copy), then cloudvault scrub ${vault.profile.vault}   (mends the older one)`,
+    },
+  )
+}
+
+const superblocks = async (
+  vault: Vault,
+  options: AssembleOptions,
+  fresh: boolean,
+): Promise<Readonly<Record<string, Superblock>>> => {
+  const entries = await Promise.all(
+    options.members.map(async (member) => {
+      const found = await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), fresh)
+      const expected = options.record.members[member]
+      if (!expected)
+        throw new Fault(Exit.trust, `${member} is not a member of this vault's record`, { member })
+      checkIdentity(member, found, { fsid: options.record.fsid, ...expected })
+      return [member, found as Superblock] as const
+    }),
+  )
+  return Object.fromEntries(entries)
+}
+
+const generations = (blocks: Readonly<Record<string, Superblock>>): Readonly<Record<string, number>> =>
+  Object.fromEntries(Object.entries(blocks).map(([member, block]) => [member, block.generation]))
+
+/** Written before the mount: after a crash we know that newer generations than the pinned ones are our own. */
+const markOpen = async (vault: Vault): Promise<void> => {
+  const record = await readRecord(vault.paths.record)
+  if (!record) throw new Fault(Exit.missing, `the record ${vault.paths.record} vanished`)
+  await writeRecord(vault.paths.record, {
+    ...record,
+    open: { bootId: vault.bootId, since: new Date().toISOString() },
+  })
+}
+
+/** Pins what every member provably holds. A member that lags is named with what it lacks. */
+const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
+  const record = await readRecord(vault.paths.record)
+  if (!record) throw new Fault(Exit.missing, `the record ${vault.paths.record} vanished`)
+  const { open: _, ...closed } = record
+  if (options.readOnly) return writeRecord(vault.paths.record, closed)
+  const found = generations(await superblocks(vault, options, true))
+  const verdict = freshness(found, record.generation)
+  if (verdict.is !== 'fresh') {
+    const lacking = Object.entries(found).map(
+      ([member, generation]) => `${member} has generation ${generation}`,
+    )
+    throw new Fault(Exit.decide, `the members do not hold the same state: ${lacking.join(', ')}`, {
+      stands: 'unmounted, every member still open',
+      next: `cloudvault up ${vault.profile.vault}   (then scrub, then down again)`,
+    })
+  }
+  const members = Object.entries(record.members).map(
+    ([name, member]) => [name, { ...member, generation: found[name] ?? member.generation }] as const,
+  )
+  await writeRecord(vault.paths.record, {
+    ...closed,
+    phase: 'created',
+    members: Object.fromEntries(members),
+    generation: verdict.generation,
+    provedAt: new Date().toISOString(),
+  })
+}

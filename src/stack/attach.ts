@@ -1,0 +1,148 @@
+import type { Finding, Step } from '../engine/step.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Host } from '../host/host.ts'
+import { memberId } from '../names.ts'
+import type { Member } from '../profile/profile.ts'
+import { dial } from './attach/dial.ts'
+import { connectDevice, disconnectDevice, reconfigureDevice } from './attach/nbd.ts'
+import { checkOffer } from './attach/offer.ts'
+import { deviceState } from './attach/sysfs.ts'
+import type { Link } from './link/link.ts'
+import type { Vault } from './vault.ts'
+
+/**
+ * /dev/nbdN: the handshake is spoken and what the server offers is compared before the kernel gets the socket, on
+ * every reconnect too. The device carries our identifier, so it is found again and nobody else's is taken.
+ */
+
+/** Above 10 s the kernel's request timeout can fire twice in a row (30 gave 54 s). */
+const timeoutSeconds = 10
+const handshakeMs = 20_000
+const blockSizeBytes = 4096
+
+export interface AttachOptions {
+  /** Size of the export as recorded at create; null before that. */
+  readonly sizeBytes: number | null
+  readonly needs: readonly string[]
+}
+
+export const attach = (vault: Vault, member: Member, link: Link, options: AttachOptions): Step => {
+  const index = vault.nbdIndex(member.name)
+  const backend = memberId(vault.profile.vault, member.name)
+  const settings =
+    `index=${index} backend=${backend} block_size=${blockSizeBytes} timeout=${timeoutSeconds}` +
+    ` dead_conn_timeout=${deadConnTimeout(member)} export=${vault.nonce(member.name)}`
+  return {
+    name: `attach ${member.name}`,
+    needs: options.needs,
+    probe: () => probeDevice(index, backend),
+    up: [
+      {
+        on: vault.local,
+        text: `netlink nbd CONNECT ${settings} size=${options.sizeBytes ?? 'as offered'}`,
+        call: () => connect(vault, member, link, options.sizeBytes),
+      },
+    ],
+    down: [
+      { on: vault.local, text: `netlink nbd DISCONNECT index=${index}`, call: () => disconnectDevice(index) },
+    ],
+  }
+}
+
+/** Longer than patience: the device must not give up before the decision about it was made. */
+const deadConnTimeout = (member: Member): number => Math.ceil(member.patienceMs / 1000) + 60
+
+const probeDevice = async (index: number, backend: string): Promise<Finding> => {
+  const state = await deviceState(index)
+  if (!state.connected) return { is: 'absent' }
+  if (state.backend === backend) return { is: 'present', note: `/dev/nbd${index}` }
+  return { is: 'differs', found: `/dev/nbd${index} belongs to ${state.backend ?? 'somebody else'}` }
+}
+
+const connect = async (vault: Vault, member: Member, link: Link, sizeBytes: number | null): Promise<void> => {
+  const connection = await dialChecked(vault, member, link, sizeBytes)
+  try {
+    await connectDevice({
+      index: vault.nbdIndex(member.name),
+      fd: connection.fd,
+      offer: connection.offer,
+      backend: memberId(vault.profile.vault, member.name),
+      timeoutSeconds,
+      deadConnTimeoutSeconds: deadConnTimeout(member),
+      blockSizeBytes,
+    })
+  } finally {
+    connection.close() // the kernel holds its own reference now
+  }
+}
+
+/**
+ * Hands the kernel a new connection when the old one is dead. Waiting I/O goes on where it stopped. The session's nonce makes sure that it is the same export of the
+ * same boot: a rebooted server does not know the name.
+ * @returns false when the old connection is still alive: the kernel keeps it and nothing changes
+ */
+export const reconnect = async (
+  vault: Vault,
+  member: Member,
+  link: Link,
+  sizeBytes: number | null,
+): Promise<boolean> => {
+  const connection = await dialChecked(vault, member, link, sizeBytes)
+  try {
+    await reconfigureDevice({
+      index: vault.nbdIndex(member.name),
+      fd: connection.fd,
+      backend: memberId(vault.profile.vault, member.name),
+    })
+    return true
+  } catch (error) {
+    if (error instanceof Fault && error.exit === Exit.busy) return false
+    throw error
+  } finally {
+    connection.close()
+  }
+}
+
+const dialChecked = async (vault: Vault, member: Member, link: Link, sizeBytes: number | null) => {
+  const connection = await dial(await link.target(), vault.nonce(member.name), handshakeMs)
+  const why = checkOffer(connection.offer, sizeBytes === null ? {} : { sizeBytes: BigInt(sizeBytes) })
+  if (why === null) return connection
+  connection.close()
+  throw new Fault(Exit.trust, `the export of ${member.name} was refused: ${why}`, {
+    member: member.name,
+    stands: 'the kernel was not given this connection',
+    next: `cloudvault provision ${vault.profile.vault} ${member.name} --dry-run   (shows what differs there)`,
+  })
+}
+
+/**
+ * How long one 4 KiB read at a random place takes, past every cache: the honest probe of a member (`nbd-client -c`
+ * and `cryptsetup status` call dead devices active).
+ * @returns milliseconds, or null when there was no answer within the deadline
+ */
+export const readLatency = async (
+  local: Host,
+  index: number,
+  sizeBytes: number,
+  deadlineMs: number,
+): Promise<number | null> => {
+  const block = Math.floor(Math.random() * Math.floor(sizeBytes / blockSizeBytes))
+  const argv = [
+    'dd',
+    `if=/dev/nbd${index}`,
+    'of=/dev/null',
+    `bs=${blockSizeBytes}`,
+    'count=1',
+    `skip=${block}`,
+    'iflag=direct',
+  ]
+  try {
+    const output = await local.run({ argv, deadline: deadlineMs })
+    // dd says it itself: "4096 bytes (4.1 kB, 4.0 KiB) copied, 0.000412 s, 9.9 MB/s"
+    const seconds = / copied, ([0-9.e-]+) s/.exec(output.stderr)?.[1]
+    return output.code === 0 && seconds ? Number(seconds) * 1000 : null
+  } catch (error) {
+    if (error instanceof Fault && error.exit === Exit.unreachable) return null
+    throw error
+  }
+}

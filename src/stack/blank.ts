@@ -1,0 +1,41 @@
+import { commandFailed } from '../engine/action.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Host } from '../host/host.ts'
+
+/**
+ * Is there nothing on a disk? Reading all of it over the network would take hours, so the places are read where
+ * something would be: the first and the last 4 MiB (any vault's superblock lies in the first), and a sample between.
+ */
+
+const edgeBytes = 4 * 1024 * 1024
+const sampleBytes = 64 * 1024
+const samples = 32
+
+/** @throws Fault 7 when any byte that was looked at is not zero */
+export const checkBlank = async (
+  local: Host,
+  device: string,
+  sizeBytes: number,
+  member: string,
+): Promise<void> => {
+  const last = Math.max(0, sizeBytes - edgeBytes)
+  const step = Math.max(sampleBytes, Math.floor(sizeBytes / samples / 4096) * 4096)
+  const places = [
+    { from: 0, bytes: Math.min(edgeBytes, sizeBytes) },
+    { from: last, bytes: sizeBytes - last },
+    ...Array.from({ length: samples }, (_, index) => ({ from: index * step, bytes: sampleBytes })).filter(
+      ({ from }) => from + sampleBytes <= sizeBytes,
+    ),
+  ]
+  for (const { from, bytes } of places) {
+    const argv = ['cmp', '--silent', `--ignore-initial=${from}:0`, `--bytes=${bytes}`, device, '/dev/zero']
+    const output = await local.run({ argv, deadline: 120_000 })
+    if (output.code === 0) continue
+    if (output.code !== 1) throw commandFailed(local.name, argv, output)
+    throw new Fault(Exit.decide, `the disk of ${member} is not blank (bytes from ${from} on are in use)`, {
+      member,
+      stands: 'nothing was written to it',
+      next: 'if it really may be lost, remove it on the server (cloudvault unprovision, then provision)',
+    })
+  }
+}

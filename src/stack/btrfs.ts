@@ -1,0 +1,182 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { commandFailed } from '../engine/action.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Host } from '../host/host.ts'
+import type { Checksum, Redundancy } from '../profile/profile.ts'
+
+/**
+ * What Btrfs says: superblocks read from a device, and the state of a mounted filesystem read from sysfs, which never
+ * touches the mount point (a stat there can hang with the server).
+ */
+
+/** The superblock of one member. */
+export interface Superblock {
+  readonly fsid: string
+  readonly generation: number
+  readonly devid: number
+  readonly deviceUuid: string
+  readonly devices: number
+}
+
+/**
+ * Reads the primary superblock.
+ * @param fresh drops what the kernel has cached of the device first, so that the bytes come from the server
+ * @returns null when there is no Btrfs on the device
+ */
+export const readSuperblock = async (
+  local: Host,
+  device: string,
+  fresh: boolean,
+): Promise<Superblock | null> => {
+  if (fresh) {
+    const flush = ['blockdev', '--flushbufs', device]
+    const flushed = await local.run({ argv: flush, deadline: 120_000 })
+    if (flushed.code !== 0) throw commandFailed(local.name, flush, flushed)
+  }
+  const argv = ['btrfs', 'inspect-internal', 'dump-super', device]
+  const output = await local.run({ argv, deadline: 120_000 })
+  // It says "bad magic" on stderr with exit 1 for a foreign disk, and the same exit for an I/O error.
+  if (output.code !== 0 && /bad magic/i.test(output.stderr + output.stdout)) return null
+  if (output.code !== 0) throw commandFailed(local.name, argv, output)
+  return parseSuperblock(output.stdout)
+}
+
+export const parseSuperblock = (text: string): Superblock | null => {
+  const field = (name: string): string | null =>
+    new RegExp(`^${name.replace('.', '\\.')}\\s+(\\S+)`, 'm').exec(text)?.[1] ?? null
+  const fsid = field('fsid')
+  const deviceUuid = field('dev_item.uuid')
+  const [generation, devid, devices] = ['generation', 'dev_item.devid', 'num_devices'].map((name) =>
+    Number(field(name) ?? Number.NaN),
+  )
+  if (!fsid || !deviceUuid || !/\[match\]/.test(text)) return null
+  if (![generation, devid, devices].every(Number.isSafeInteger)) return null
+  return {
+    fsid,
+    deviceUuid,
+    generation: generation as number,
+    devid: devid as number,
+    devices: devices as number,
+  }
+}
+
+/** Data and metadata profile of a filesystem. One member: metadata twice, because lost metadata is a lost vault. */
+const profiles = (redundancy: Redundancy, members: number): { data: string; metadata: string } =>
+  redundancy === 'single'
+    ? { data: 'single', metadata: members === 1 ? 'dup' : 'raid1' }
+    : { data: redundancy, metadata: redundancy }
+
+/** `-K`: no discards at format; they would only tell the provider what is empty. */
+export const mkfsArgv = (
+  label: string,
+  redundancy: Redundancy,
+  checksum: Checksum,
+  devices: readonly string[],
+): string[] => {
+  const { data, metadata } = profiles(redundancy, devices.length)
+  return ['mkfs.btrfs', '-q', '-K', '-L', label, '-d', data, '-m', metadata, '--csum', checksum, ...devices]
+}
+
+/** Which profiles the chunks of a mounted filesystem really have: the only truth about redundancy. */
+export interface ChunkTable {
+  readonly data: readonly string[]
+  readonly metadata: readonly string[]
+  readonly system: readonly string[]
+  readonly usedBytes: number
+}
+
+const sysfs = (fsid: string): string => `/sys/fs/btrfs/${fsid}`
+
+export const isMounted = async (fsid: string): Promise<boolean> =>
+  (await readdir(`${sysfs(fsid)}/devinfo`).catch(() => null)) !== null
+
+export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
+  const kinds = await Promise.all(
+    (['data', 'metadata', 'system'] as const).map(async (kind) => {
+      const folder = join(sysfs(fsid), 'allocation', kind)
+      const entries = await readdir(folder, { withFileTypes: true })
+      const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+      const used = Number(await readFile(join(folder, 'bytes_used'), 'utf8'))
+      return { kind, names, used }
+    }),
+  )
+  const of = (kind: string): readonly string[] => kinds.find((entry) => entry.kind === kind)?.names ?? []
+  return {
+    data: of('data'),
+    metadata: of('metadata'),
+    system: of('system'),
+    usedBytes: kinds.reduce((sum, entry) => sum + entry.used, 0),
+  }
+}
+
+/** The chunk kinds that are not stored as the profile asks: "data: single". Empty when the vault is as redundant as promised. */
+export const impureChunks = (table: ChunkTable, redundancy: Redundancy, members: number): string[] => {
+  const wanted = profiles(redundancy, members)
+  const odd = (kind: string, found: readonly string[], want: string): string[] =>
+    found.filter((name) => name !== want).map((name) => `${kind}: ${name}`)
+  return [
+    ...odd('data', table.data, wanted.data),
+    ...odd('metadata', table.metadata, wanted.metadata),
+    ...odd('system', table.system, wanted.metadata),
+  ]
+}
+
+/** Errors counted by the kernel since the last reset, per device id. */
+export interface DeviceErrors {
+  readonly read: number
+  readonly write: number
+  readonly flush: number
+  readonly corruption: number
+  readonly generation: number
+  /** The kernel mounted without this device. */
+  readonly missing: boolean
+}
+
+export const readDeviceErrors = async (fsid: string, devid: number): Promise<DeviceErrors | null> => {
+  const folder = join(sysfs(fsid), 'devinfo', `${devid}`)
+  const stats = await readFile(join(folder, 'error_stats'), 'utf8').catch(() => null)
+  const missing = await readFile(join(folder, 'missing'), 'utf8').catch(() => '1')
+  if (stats === null) return null
+  const count = (name: string): number => Number(new RegExp(`^${name}\\s+(\\d+)`, 'm').exec(stats)?.[1] ?? 0)
+  return {
+    read: count('read_errs'),
+    write: count('write_errs'),
+    flush: count('flush_errs'),
+    corruption: count('corruption_errs'),
+    generation: count('generation_errs'),
+    missing: missing.trim() !== '0',
+  }
+}
+
+/** Generation of the running transaction; null on kernels that do not tell. */
+export const readGeneration = async (fsid: string): Promise<number | null> => {
+  const text = await readFile(`${sysfs(fsid)}/generation`, 'utf8').catch(() => null)
+  return text === null ? null : Number(text)
+}
+
+/** Writes everything out and commits: what was acknowledged is in the committed tree afterwards. */
+export const syncCommand = (at: string) => ({ argv: ['btrfs', 'filesystem', 'sync', at], deadline: 600_000 })
+
+/** @throws Fault 5 when a member is not who the record says it is: an export was swapped, or a header belongs elsewhere */
+export const checkIdentity = (
+  member: string,
+  found: Superblock | null,
+  expected: { fsid: string; devid: number; deviceUuid: string },
+): void => {
+  if (
+    found &&
+    found.fsid === expected.fsid &&
+    found.devid === expected.devid &&
+    found.deviceUuid === expected.deviceUuid
+  )
+    return
+  const what = found
+    ? `it holds device ${found.devid} (${found.deviceUuid}) of filesystem ${found.fsid}`
+    : 'it holds no filesystem that opens with this header'
+  throw new Fault(Exit.trust, `${member} does not serve this vault's disk: ${what}`, {
+    member,
+    stands: 'nothing was written to it',
+    next: 'check that the servers were not swapped or reinstalled; a lost member is replaced, never formatted in place',
+  })
+}

@@ -1,0 +1,58 @@
+import { readFile, stat } from 'node:fs/promises'
+import type { Step } from '../engine/step.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Host, Output } from '../host/host.ts'
+
+/**
+ * The kernel modules the stack stands on, and the udev rule that keeps everybody else's hands off its devices.
+ * Both are shared with the rest of the machine, so `down` leaves them.
+ */
+
+/** `max_part=0`: a partition scan would parse the provider's bytes. 32 devices: sixteen vaults of two members. */
+const modules: readonly (readonly string[])[] = [
+  ['nbd', 'nbds_max=32', 'max_part=0'],
+  ['xts'],
+  ['dm_crypt'],
+  ['btrfs'],
+]
+
+const udevRule = '/run/udev/rules.d/59-cloudvault.rules'
+/** No probing and no watching of nbd devices: their bytes come from somebody we do not trust. */
+const udevText = `SUBSYSTEM=="block", KERNEL=="nbd*", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}="1", ENV{UDISKS_IGNORE}="1", OPTIONS+="nowatch"\n`
+
+export const kernel = (local: Host): Step => ({
+  name: 'kernel',
+  needs: [],
+  shared: true,
+  probe: async () => {
+    const [nbd, rule] = await Promise.all([there('/sys/module/nbd'), there(udevRule)])
+    return nbd && rule && (await knowsBtrfs()) ? { is: 'present' } : { is: 'absent' }
+  },
+  up: [
+    ...modules.map(([name = '', ...options]) => ({
+      on: local,
+      command: { argv: ['modprobe', name, ...options] },
+      explain: (output: Output) => missingModule(name, output),
+    })),
+    {
+      on: local,
+      command: { argv: ['install', '-D', '-m', '0644', '/dev/stdin', udevRule], input: udevText },
+    },
+  ],
+  down: [],
+})
+
+const there = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+
+const knowsBtrfs = async (): Promise<boolean> => /\tbtrfs$/m.test(await readFile('/proc/filesystems', 'utf8'))
+
+const missingModule = (name: string, output: Output): Fault =>
+  new Fault(Exit.missing, `the kernel module ${name} cannot be loaded`, {
+    detail: output.stderr,
+    stands: 'nothing was changed',
+    next: 'install a kernel with all its modules (Debian: apt-get install linux-image-amd64; cloud and container kernels often lack them)',
+  })

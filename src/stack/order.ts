@@ -1,0 +1,97 @@
+import type { Step } from '../engine/step.ts'
+import { monitorUnit } from '../names.ts'
+import type { Member } from '../profile/profile.ts'
+import type { RecordData } from '../record/record.ts'
+import { assemble } from './assemble.ts'
+import { attach } from './attach.ts'
+import { kernel } from './kernel.ts'
+import { type Link, linkOf } from './link/link.ts'
+import { openLuks } from './luks.ts'
+import { mount, mountPoint } from './mount.ts'
+import { session } from './session.ts'
+import type { Supervisor } from './supervise.ts'
+import type { Vault } from './vault.ts'
+
+/** The table of contents: a profile goes in, the steps come out, bottom to top. */
+
+export interface OrderOptions {
+  readonly supervisor: Supervisor
+  /** Members that take part; all of the profile unless degraded was permitted. */
+  readonly members: readonly Member[]
+  readonly takeOver: boolean
+}
+
+/** Session, link and device of one member, and the link for later reconnects. */
+export interface MemberStack {
+  readonly member: Member
+  readonly link: Link
+  readonly steps: readonly Step[]
+  /** Name of the topmost step. */
+  readonly top: string
+}
+
+/** Up to /dev/nbdN: as far as `create` can go before there is anything on the disk. */
+export const memberStack = (
+  vault: Vault,
+  member: Member,
+  sizeBytes: number | null,
+  options: Pick<OrderOptions, 'supervisor' | 'takeOver'>,
+): MemberStack => {
+  const taken = session(vault, member, options.takeOver)
+  const link = linkOf(vault, member, options.supervisor, [taken.name])
+  const below = link.steps.at(-1)?.name ?? taken.name
+  const device = attach(vault, member, link, { sizeBytes, needs: ['kernel', below] })
+  return { member, link, steps: [taken, ...link.steps, device], top: device.name }
+}
+
+export const vaultSteps = (
+  vault: Vault,
+  record: RecordData,
+  options: OrderOptions & {
+    readonly readOnly: boolean
+    readonly allowStale: boolean
+    /** Program and arguments that watch this vault; none while it is being created. */
+    readonly watch: readonly string[] | null
+  },
+): { readonly steps: readonly Step[]; readonly stacks: readonly MemberStack[] } => {
+  const stacks = options.members.map((member) =>
+    memberStack(vault, member, record.members[member.name]?.sizeBytes ?? null, options),
+  )
+  const opens = stacks.map((stack) => openLuks(vault, stack.member.name, [stack.top]))
+  const together = assemble(vault, {
+    record,
+    members: options.members.map((member) => member.name),
+    readOnly: options.readOnly,
+    allowStale: options.allowStale,
+    needs: opens.map((step) => step.name),
+  })
+  const place = mountPoint(vault)
+  const mounted = mount(vault, {
+    readOnly: options.readOnly,
+    members: options.members.map((member) => member.name),
+    needs: [together.name, place.name],
+  })
+  return {
+    steps: [
+      kernel(vault.local),
+      ...stacks.flatMap((stack) => stack.steps),
+      ...opens,
+      place,
+      together,
+      mounted,
+    ],
+    stacks,
+  }
+}
+
+/** The monitor goes first on the way down: it must not reconnect what is being taken apart. */
+const _watcher = (vault: Vault, supervisor: Supervisor, argv: readonly string[], needs: string): Step => {
+  const unit = monitorUnit(vault.profile.vault)
+  return {
+    name: 'monitor',
+    needs: [needs],
+    probe: () => supervisor.probe(unit),
+    up: supervisor.start(unit, argv),
+    down: supervisor.stop(unit),
+  }
+}

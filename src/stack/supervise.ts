@@ -1,0 +1,124 @@
+import { readFile, readlink, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Action, Finding } from '../engine/step.ts'
+import type { Host } from '../host/host.ts'
+
+/**
+ * Processes that must live on after cloudvault has ended (pumps, the monitor): transient units where systemd runs the
+ * machine, daemons with a pid file where it does not. One interface, two makes; both are named after the vault, so
+ * that they are found again without a receipt.
+ */
+
+export interface Supervisor {
+  probe(name: string): Promise<Finding>
+  start(name: string, argv: readonly string[]): readonly Action[]
+  stop(name: string): readonly Action[]
+}
+
+/** @param run directory for pid files and logs when there is no systemd */
+export const supervisor = async (local: Host, run: string): Promise<Supervisor> =>
+  (await there('/run/systemd/system')) ? systemdSupervisor(local) : daemonSupervisor(local, run)
+
+const there = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+
+const systemdSupervisor = (local: Host): Supervisor => ({
+  probe: async (name) => {
+    const shown = await local.run({
+      argv: ['systemctl', 'show', '--property=ActiveState', '--value', `${name}.service`],
+    })
+    const state = shown.stdout.trim()
+    if (state === 'active' || state === 'activating') return { is: 'present' }
+    return shown.code === 0 ? { is: 'absent' } : { is: 'unknown', why: shown.stderr.trim() }
+  },
+  start: (name, argv) => [
+    // A unit that failed earlier keeps its name until it is reset.
+    { on: local, command: { argv: ['systemctl', 'reset-failed', `${name}.service`] }, ok: [0, 1, 5] },
+    {
+      on: local,
+      command: {
+        argv: [
+          ...[
+            'systemd-run',
+            '--quiet',
+            `--unit=${name}`,
+            '--collect',
+            '--property=Restart=always',
+            '--property=RestartSec=1',
+          ],
+          ...['--property=StartLimitIntervalSec=0', '--property=LimitCORE=0', '--', ...argv],
+        ],
+      },
+    },
+  ],
+  stop: (name) => [
+    // 5: not loaded, so it is stopped.
+    { on: local, command: { argv: ['systemctl', 'stop', `${name}.service`], deadline: 30_000 }, ok: [0, 5] },
+  ],
+})
+
+/**
+ * Without systemd: its own session, its pid in a file. The loop is the restart; it ends when the pid file is gone.
+ * `exec` is not used for the child so that the shell can start it again.
+ */
+const daemonScript = `
+pidfile=$1; shift
+echo $$ > "$pidfile"
+child=
+trap 'trap - TERM; rm -f "$pidfile"; [ -n "$child" ] && kill "$child" 2>/dev/null; exit 0' TERM
+while [ -e "$pidfile" ]; do
+  "$@" & child=$!
+  wait "$child"
+  sleep 1
+done
+`
+
+const daemonSupervisor = (local: Host, run: string): Supervisor => {
+  const pidFile = (name: string) => join(run, `${name}.pid`)
+  return {
+    probe: async (name) => ((await daemonPid(pidFile(name), name)) ? { is: 'present' } : { is: 'absent' }),
+    start: (name, argv) => [
+      { on: local, command: { argv: ['mkdir', '-p', '-m', '0700', run] } },
+      {
+        on: local,
+        command: {
+          argv: [
+            ...['setsid', '--fork', 'sh', '-c', `exec >/dev/null 2>>"$0" </dev/null; ${daemonScript}`],
+            ...[join(run, `${name}.log`), pidFile(name), ...argv],
+          ],
+        },
+      },
+    ],
+    stop: (name) => [
+      {
+        on: local,
+        text: `kill the process of ${pidFile(name)} and wait until it is gone`,
+        call: () => stopDaemon(pidFile(name), name),
+      },
+    ],
+  }
+}
+
+/** The daemon's pid, only while that process really is the one we started (pids are given out again). */
+const daemonPid = async (file: string, name: string): Promise<number | null> => {
+  const pid = Number.parseInt(await readFile(file, 'utf8').catch(() => ''), 10)
+  if (!Number.isInteger(pid) || pid < 2) return null
+  const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0')
+  const isOurs =
+    words.some((word) => word.endsWith(`${name}.pid`)) &&
+    (await readlink(`/proc/${pid}/exe`).catch(() => '')) !== ''
+  return isOurs ? pid : null
+}
+
+const stopDaemon = async (file: string, name: string): Promise<void> => {
+  const pid = await daemonPid(file, name)
+  if (pid === null) return
+  process.kill(pid, 'SIGTERM')
+  for (let waited = 0; waited < 100 && (await daemonPid(file, name)) !== null; waited++) await pause(100)
+  if ((await daemonPid(file, name)) !== null) process.kill(pid, 'SIGKILL')
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

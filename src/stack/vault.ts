@@ -1,0 +1,26 @@
+import type { Host, LocalMachine } from '../host/host.ts'
+import type { Secret } from '../host/secret.ts'
+import type { RemoteHost } from '../host/ssh.ts'
+import type { Profile } from '../profile/profile.ts'
+import type { VaultPaths } from '../record/paths.ts'
+
+/** What every layer of the near side is built from: one vault on this machine, as one verb sees it. */
+export interface Vault {
+  readonly profile: Profile
+  readonly paths: VaultPaths
+  readonly local: LocalMachine
+  /** The member's server; `down` and `status` connect at first use, and not at all when they need not. */
+  server(member: string): Host
+  /** The connection that a verb made before planning; `up` and `create` have one for every member. */
+  remote(member: string): RemoteHost | null
+  /** Of the running kernel: everything of another boot is gone. */
+  readonly bootId: string
+  /** Who we are in a session: "laptop/3f2a91c0:photos". */
+  readonly holder: string
+  /** Export name that this client asks for; chosen anew for every session. */
+  nonce(member: string): string
+  /** /dev/nbdN of each member, chosen while planning, so that a dry run prints the very commands. */
+  nbdIndex(member: string): number
+  /** Opens the members' headers; asked for before the first step when it will be needed. */
+  vaultKey(): Promise<Secret>
+}

@@ -1,0 +1,198 @@
+import { stat } from 'node:fs/promises'
+import type { LocalMachine } from '../host/host.ts'
+import { linkUnit, mapperPath, memberId } from '../names.ts'
+import type { Member, Profile } from '../profile/profile.ts'
+import type { VaultPaths } from '../record/paths.ts'
+import type { MemberRecord, RecordData } from '../record/record.ts'
+import { findByBackend } from '../stack/attach/sysfs.ts'
+import { readLatency } from '../stack/attach.ts'
+import {
+  type ChunkTable,
+  type DeviceErrors,
+  impureChunks,
+  readChunkTable,
+  readDeviceErrors,
+  readSuperblock,
+} from '../stack/btrfs.ts'
+import { mountAt } from '../stack/mount.ts'
+import type { Supervisor } from '../stack/supervise.ts'
+import type { MemberReport, StatusReport, Verdict } from './status.ts'
+
+/**
+ * One verdict from what can be seen on this machine, every look with a deadline. It never touches the mount point and
+ * never asks a server: a vault's health must be told with every server frozen.
+ */
+
+/** A healthy read over the slowest honest line takes 1 s; more means that the person waits for nothing. */
+const probeMs = 3000
+
+export interface Looked {
+  readonly profile: Profile
+  readonly paths: VaultPaths
+  readonly record: RecordData | null
+  readonly local: LocalMachine
+  readonly supervisor: Supervisor
+}
+
+export const lookAt = async (vault: Looked): Promise<StatusReport> => {
+  const { profile, record } = vault
+  const mounted = await mountAt(profile.mount.at)
+  const table = mounted && record ? await readChunkTable(record.fsid).catch(() => null) : null
+  const members = await Promise.all(
+    profile.members.map((member) => lookAtMember(vault, member, mounted !== null)),
+  )
+  const judged = judge(profile, record, mounted !== null, members, table)
+  return {
+    schema: 'cloudvault.status/1',
+    at: new Date().toISOString(),
+    vault: profile.vault,
+    ...judged,
+    redundancy: profile.filesystem.redundancy,
+    providers: new Set(profile.members.map((member) => member.provider)).size,
+    ...(mounted ? { mountedAt: profile.mount.at, readOnly: mounted.readOnly } : {}),
+    ...(mounted && record?.open ? { mountedMs: Date.now() - Date.parse(record.open.since) } : {}),
+    ...(table ? { usedBytes: table.usedBytes, totalBytes: capacity(profile, record) } : {}),
+    members: withBehind(members),
+    kit: await kitReport(vault),
+  }
+}
+
+const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Promise<MemberReport> => {
+  const { profile, record, local, supervisor } = vault
+  const known = record?.members[member.name]
+  const base = {
+    name: member.name,
+    provider: member.provider,
+    ...(known ? { sizeBytes: known.sizeBytes, generation: known.generation } : {}),
+  }
+  const index = await findByBackend(memberId(profile.vault, member.name))
+  const pump =
+    member.link.kind === 'ssh' ? await supervisor.probe(linkUnit(profile.vault, member.name)) : null
+  if (index === null || !known) {
+    return {
+      ...base,
+      link: { kind: member.link.kind, state: 'down' },
+      mirror: mounted ? 'absent' : 'unknown',
+    }
+  }
+  const latency = await readLatency(local, index, known.sizeBytes, probeMs)
+  const errors = record && mounted ? await readDeviceErrors(record.fsid, known.devid) : null
+  const generation = latency === null ? null : await generationOf(vault, member.name)
+  return {
+    ...base,
+    link: {
+      kind: member.link.kind,
+      state: latency === null ? 'down' : 'up',
+      ...(pump?.is === 'absent'
+        ? { note: 'its pump is not running' }
+        : latency === null
+          ? { note: 'no answer' }
+          : {}),
+    },
+    ...(latency === null ? {} : { latencyMs: latency }),
+    device: `/dev/nbd${index}`,
+    ...(errors ? { errors: countsOf(errors) } : {}),
+    ...(generation === null ? {} : { generation }),
+    mirror: mirrorState(profile, latency, errors),
+  }
+}
+
+/** From the opened mapping; with a silent server nobody may wait for it. */
+const generationOf = async (vault: Looked, member: string): Promise<number | null> => {
+  const block = await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), false).catch(
+    () => null,
+  )
+  return block?.generation ?? null
+}
+
+const countsOf = ({ read, write, flush, corruption, generation }: DeviceErrors) => ({
+  read,
+  write,
+  flush,
+  corruption,
+  generation,
+})
+
+const errorSum = (errors: DeviceErrors): number =>
+  errors.read + errors.write + errors.flush + errors.corruption + errors.generation
+
+const mirrorState = (
+  profile: Profile,
+  latency: number | null,
+  errors: DeviceErrors | null,
+): MemberReport['mirror'] => {
+  if (latency === null || errors?.missing) return 'absent'
+  if (errors === null) return 'unknown'
+  if (errorSum(errors) > 0) return 'stale'
+  return profile.filesystem.redundancy === 'single' ? 'none' : 'in sync'
+}
+
+type Judged = Pick<StatusReport, 'verdict' | 'why' | 'next'>
+
+const judge = (
+  profile: Profile,
+  record: RecordData | null,
+  mounted: boolean,
+  members: readonly MemberReport[],
+  table: ChunkTable | null,
+): Judged => {
+  const { vault } = profile
+  const say = (verdict: Verdict, why: string[], next: string[]): Judged => ({ verdict, why, next })
+  if (record?.phase !== 'created')
+    return say('down', ['this machine has no finished record of the vault'], [`cloudvault create ${vault}`])
+  if (!mounted) {
+    const crashed = record.open ? ['it was not taken down cleanly; the next up reads what is newest'] : []
+    return say('down', crashed, [`cloudvault up ${vault}`])
+  }
+  const absent = members.filter((member) => member.mirror === 'absent')
+  if (absent.length > 0) {
+    const names = absent.map((member) => member.name).join(', ')
+    return say(
+      'degraded',
+      [`${names} does not answer; what is written now has fewer copies`],
+      [`cloudvault up ${vault}   when ${names} answers again: it reconnects`],
+    )
+  }
+  const impure = table ? impureChunks(table, profile.filesystem.redundancy, profile.members.length) : []
+  if (impure.length > 0)
+    return say(
+      'not mirrored',
+      [`stored with too few copies: ${impure.join(', ')}`],
+      [`cloudvault scrub ${vault}`],
+    )
+  const stale = members.filter((member) => member.mirror === 'stale')
+  if (stale.length > 0) {
+    return say(
+      'stale',
+      [
+        `errors were counted on ${stale.map((member) => member.name).join(', ')}; its copy may be wrong in places`,
+      ],
+      [`cloudvault scrub ${vault}`],
+    )
+  }
+  return say('healthy', [], [])
+}
+
+/** Usable bytes: what fits when every block is stored as often as the profile asks. */
+const capacity = (profile: Profile, record: RecordData | null): number => {
+  const sizes = Object.values(record?.members ?? {}).map((member: MemberRecord) => member.sizeBytes)
+  const copies = { single: 1, raid1: 2, raid10: 2, raid1c3: 3, raid1c4: 4 }[profile.filesystem.redundancy]
+  return Math.floor(sizes.reduce((sum, size) => sum + size, 0) / copies)
+}
+
+const withBehind = (members: readonly MemberReport[]): MemberReport[] => {
+  const newest = Math.max(0, ...members.map((member) => member.generation ?? 0))
+  return members.map((member) =>
+    member.generation === undefined ? member : { ...member, generationBehind: newest - member.generation },
+  )
+}
+
+const kitReport = async ({ record, paths }: Looked): Promise<NonNullable<StatusReport['kit']>> => {
+  if (!record?.kit) return { state: 'missing' }
+  const [kit, keys] = await Promise.all([
+    stat(record.kit.path).catch(() => null),
+    stat(paths.keyring).catch(() => null),
+  ])
+  if (!kit) return { state: 'current', writtenAt: record.kit.at }
+  return { state: keys && keys.mtimeMs > kit.mtimeMs ? 'outdated' : 'current', writtenAt: record.kit.at }
+}
