@@ -1,7 +1,5 @@
-import { chown, mkdir, open, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
-import { callerOf, userDir } from '../profile/caller.ts'
+import { listProfiles } from '../profile/find.ts'
 import { parseProfile } from '../profile/load.ts'
 import { canAsk, confirm } from '../ui/ask.ts'
 import { escapeLine, signs } from '../ui/style.ts'
@@ -15,6 +13,7 @@ import {
 } from './init/draft.ts'
 import { interview } from './init/interview.ts'
 import { flagText, holes, judge } from './init/judge.ts'
+import { exists, refuseExisting, targetPath, writeNew } from './init/save.ts'
 import { askKey } from './init/server-questions.ts'
 import { checkAll, type WizardProbes } from './init/servers.ts'
 import { equivalent, equivalentLine, profileText } from './init/write.ts'
@@ -54,19 +53,35 @@ export const initVerb = async (
   world: World,
   name: string | undefined,
   options: InitOptions,
-  tools: InitTools,
+  tools?: InitTools,
 ): Promise<ExitCode> => {
+  const { probes, provision } = tools ?? (await realTools(world))
   const asks = canAsk(world) && options.input !== false && !options.json
   const given = await gather(world, name, options)
-  const target = (vault: string): Promise<string> => targetPath(world, vault, options)
+  const target = (vault: string): Promise<string> => targetPath(world.env, vault, options.output)
   if (given.vault !== undefined && !options.print) await refuseExisting(await target(given.vault))
-  const draft = asks ? await askRest(world, given, options, tools, target) : given
+  const draft = asks ? await askRest(world, given, options, probes, target) : given
   complain(draft)
   const checked =
     options.check === false || (asks && holes(given).length > 0)
       ? draft
-      : await checkAll(draft, tools.probes, voucher(world, asks))
-  return finish(world, checked, options, tools, asks, target)
+      : await checkAll(draft, probes, voucher(world, asks))
+  return finish(world, checked, options, target, asks ? provision : undefined)
+}
+
+const realTools = async (world: World): Promise<InitTools> => {
+  const { networkProbes } = await import('./init-probes.ts')
+  return { probes: networkProbes(world) }
+}
+
+/** `cloudvault` alone on a terminal: the wizard when there is no profile yet, else the vaults there are. */
+export const bareVerb = async (world: World, tools?: InitTools): Promise<ExitCode> => {
+  const known = await listProfiles(world.env)
+  const [first] = known
+  if (!first) return initVerb(world, undefined, {}, tools)
+  const lines = known.map(({ name, path }) => `  ${escapeLine(name)}   ${escapeLine(path)}`)
+  world.stderr.write(`vaults:\n${lines.join('\n')}\nnext: cloudvault status ${escapeLine(first.name)}\n`)
+  return Exit.ok
 }
 
 /** Flags over file, judged as far as they go, before anybody is asked or contacted. */
@@ -117,14 +132,14 @@ const askRest = async (
   world: World,
   given: Draft,
   options: InitOptions,
-  tools: InitTools,
+  probes: WizardProbes,
   target: (vault: string) => Promise<string>,
 ): Promise<Draft> => {
   if (holes(given).length === 0) return given
   return interview(given, {
     world,
     say: sayer(world),
-    ...(options.check === false ? {} : { probes: tools.probes }),
+    ...(options.check === false ? {} : { probes }),
     nameFree: async (vault) => {
       const path = await target(vault)
       return options.print || !(await exists(path)) || `${path} exists already`
@@ -147,37 +162,13 @@ const sayer = (world: World) => (text: string) => {
   world.stderr.write(`${text}\n`)
 }
 
-/** --output, else the user's own directory of profiles (of the user behind sudo). */
-const targetPath = async (world: World, vault: string, options: InitOptions): Promise<string> => {
-  if (options.output) return resolve(options.output)
-  const own = await userDir(callerOf(world.env))
-  return join(own ?? '/etc/cloudvault', `${vault}.yaml`)
-}
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT' && error.code !== 'ENOTDIR',
-  )
-
-const existing = (path: string): Fault =>
-  new Fault(Exit.usage, `${path} exists already; a profile is never overwritten`, {
-    stands: 'nothing was contacted, nothing was written',
-    next: `cloudvault check ${path}`,
-  })
-
-const refuseExisting = async (path: string): Promise<void> => {
-  if (await exists(path)) throw existing(path)
-}
-
 /** Writes or prints the profile, and says what comes next. */
 const finish = async (
   world: World,
   draft: Draft,
   options: InitOptions,
-  tools: InitTools,
-  asks: boolean,
   target: (vault: string) => Promise<string>,
+  provision: InitTools['provision'],
 ): Promise<ExitCode> => {
   const text = profileText(draft)
   const vault = draft.vault ?? ''
@@ -204,44 +195,14 @@ const finish = async (
   world.stderr.write(`${said.join('\n')}\n`)
   if (!path) return Exit.ok
   const known = options.output ? path : vault
-  if (asks && tools.provision) {
+  if (provision) {
     const now = await confirm(world, {
       message: 'Provision the servers now?',
       flag: '--no-input',
       initial: false,
     })
-    if (now) return tools.provision(path)
+    if (now) return provision(path)
   }
   world.stderr.write(`next: cloudvault provision ${escapeLine(known)}\n`)
   return Exit.ok
-}
-
-/** A new file, readable by its owner only; never an existing one. Under sudo it belongs to the person. */
-const writeNew = async (path: string, text: string, env: World['env']): Promise<void> => {
-  const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  const file = await open(path, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'EEXIST') throw existing(path)
-    throw new Fault(Exit.usage, `${path} cannot be written (${error.code})`, {
-      stands: 'nothing was written',
-      next: 'the same command with --output PATH, or with --print',
-    })
-  })
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await giveToPerson([path, ...(made ? madeAbove(path, made) : [])], env)
-}
-
-/** Directories that were made on the way to a file, the topmost of them given. */
-const madeAbove = (path: string, topmost: string): string[] => {
-  const directory = dirname(path)
-  return directory.length < topmost.length ? [] : [directory, ...madeAbove(directory, topmost)]
-}
-
-const giveToPerson = async (paths: readonly string[], env: World['env']): Promise<void> => {
-  if (process.geteuid?.() !== 0 || !env.SUDO_UID || !env.SUDO_GID) return
-  for (const path of paths) await chown(path, Number(env.SUDO_UID), Number(env.SUDO_GID))
 }

@@ -1,6 +1,7 @@
+import type { World } from '../cli/world.ts'
 import type { KitReport, ScrubReport, StatusReport, Verdict } from '../vault/status.ts'
 import { type Line, memberRows, type Piece } from './members.ts'
-import { escapeLine, type Paint, plain, type Style } from './style.ts'
+import { escapeLine, hasUnicode, type Paint, painter, plain, type Style, widthOf } from './style.ts'
 import { age, bytes, bytesOf, count, duration } from './text.ts'
 
 /**
@@ -14,6 +15,13 @@ export interface Canvas {
   readonly unicode: boolean
   readonly paint?: Paint
 }
+
+/** What the world's stdout can show. */
+export const canvasOf = ({ stdout, env }: Pick<World, 'stdout' | 'env'>): Canvas => ({
+  width: widthOf(stdout),
+  unicode: hasUnicode(env),
+  paint: painter(env, stdout),
+})
 
 /** The picture, without line feeds. */
 export const picture = (report: StatusReport, canvas: Canvas): string[] => {

@@ -60,9 +60,9 @@ const asciiSigns: typeof unicodeSigns = {
 export type Signs = typeof unicodeSigns
 export const signs = (env: Environment): Signs => (hasUnicode(env) ? unicodeSigns : asciiSigns)
 
-/** Width to fold at: the terminal's, or unlimited where there is none (a log wraps by itself). */
+/** Width to fold at: the terminal's (a bare pty says 0 and gets 80), or unlimited where there is none. */
 export const widthOf = (stream: Screen): number =>
-  stream.isTTY ? (stream.columns ?? 80) : Number.POSITIVE_INFINITY
+  stream.isTTY ? stream.columns || 80 : Number.POSITIVE_INFINITY
 
 /**
  * Text from elsewhere (a tool, a server, a file name) made harmless for a terminal: everything invisible (control

@@ -1,7 +1,7 @@
 import type { World } from '../cli/world.ts'
 import type { Observer } from '../engine/events.ts'
 import { type Direction, type Group, plainObserver } from './rows.ts'
-import { escapeLine, painter, signs, widthOf } from './style.ts'
+import { escapeLine, painter, type Screen, signs } from './style.ts'
 
 /**
  * Shows a run while it happens: rows per member on a terminal, one line per finished step in a log, nothing with
@@ -46,7 +46,9 @@ export const tasks = async <T>(
 }
 
 /** A terminal that understands cursor movements and says how wide it is (a bare pty says 0), with a person in front. */
-const canRedraw = ({ stderr, env }: TasksWorld): boolean =>
-  stderr.isTTY === true && !env.CI && env.TERM !== 'dumb' && widthOf(stderr) >= narrowest
+const canRedraw = ({ stderr, env }: TasksWorld): boolean => {
+  const { isTTY, columns = 80 }: Screen = stderr
+  return isTTY === true && !env.CI && env.TERM !== 'dumb' && columns >= narrowest
+}
 
 const narrowest = 20
