@@ -1,5 +1,7 @@
 import { shellLine } from '../../host/quote.ts'
+import { vaultPattern } from '../../names.ts'
 import type { PassphraseSource, Redundancy } from '../../profile/profile.ts'
+import { escapeLine } from '../../ui/style.ts'
 import { type Draft, type MemberDraft, memberKeys } from './draft.ts'
 
 /**
@@ -24,8 +26,11 @@ export const scalar = (text: string): string => {
 
 /** The disk of a member nobody named one for. Two members on one host do not share a file. */
 const diskFile = (draft: Draft, member: MemberDraft): string => {
-  const shared = draft.members.filter(({ ssh }) => ssh === member.ssh).length > 1
-  return `/srv/cloudvault/${draft.vault}${shared ? `-${member.name}` : ''}.img`
+  const { vault = '', members } = draft
+  // A bad name is one fault, at the name; not one more in every path that is made of it.
+  const stem = vaultPattern.test(vault) ? vault : 'vault'
+  const shared = members.filter(({ ssh }) => ssh === member.ssh).length > 1
+  return `/srv/cloudvault/${stem}${shared ? `-${members.indexOf(member) + 1}` : ''}.img`
 }
 
 /** The profile as YAML, commented, ready to be edited by hand. */
@@ -34,7 +39,7 @@ export const profileText = (draft: Draft, schema = './profile.schema.json'): str
   return [
     `# yaml-language-server: $schema=${schema}`,
     '#',
-    `# Written by \`cloudvault init\`. After an edit: cloudvault check ${draft.vault}`,
+    `# Written by \`cloudvault init\`. After an edit: cloudvault check ${escapeLine(draft.vault ?? '')}`,
     '',
     line('version: 1', 'of this format'),
     line(`vault: ${scalar(draft.vault ?? '')}`, 'part of every name cloudvault makes'),
