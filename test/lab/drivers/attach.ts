@@ -1,9 +1,10 @@
 /**
  * The attach layer as a program, for a guest without a build: one verb per run, one JSON line on stdout.
- * Verbs: connect, reconfigure, disconnect, state, status, find, free, listen, dial. A Fault is printed as { fault, exit }.
+ * Verbs: connect, reconfigure, reconfigure-unchecked, disconnect, state, status, find, free, listen, dial. A Fault is printed as { fault, exit }.
  */
 import { Fault } from '../../../src/fault.ts'
 import { dial } from '../../../src/stack/attach/dial.ts'
+import { ask, KernelRefusal, nbdFamily } from '../../../src/stack/attach/genl.ts'
 import { onLinkDead } from '../../../src/stack/attach/linkdead.ts'
 import {
   connectDevice,
@@ -11,6 +12,7 @@ import {
   disconnectDevice,
   reconfigureDevice,
 } from '../../../src/stack/attach/nbd.ts'
+import { NbdAttribute, NbdCommand, sockets, text, u32 } from '../../../src/stack/attach/netlink.ts'
 import { checkOffer } from '../../../src/stack/attach/offer.ts'
 import type { Target } from '../../../src/stack/attach/socket.ts'
 import { deviceState, findByBackend, freeIndex } from '../../../src/stack/attach/sysfs.ts'
@@ -42,6 +44,24 @@ async function attach(
   }
 }
 
+/** Past our own look at the identifier: what does the kernel say to a wrong one? */
+async function reconfigureUnchecked(index: number, where: string, name: string, backend: string) {
+  const dialled = await dial(target(where), name, dialDeadlineMs)
+  try {
+    await ask((await nbdFamily()).id, NbdCommand.reconfigure, [
+      u32(NbdAttribute.index, index),
+      text(NbdAttribute.backendIdentifier, backend),
+      sockets([dialled.fd]),
+    ])
+    return { done: 'reconfigure' }
+  } catch (error) {
+    if (error instanceof KernelRefusal) return { refused: error.code }
+    throw error
+  } finally {
+    dialled.close()
+  }
+}
+
 async function listen(seconds: number) {
   const stop = new AbortController()
   const heard: number[] = []
@@ -62,6 +82,8 @@ async function run([verb = '', ...words]: string[]): Promise<unknown> {
     case 'connect':
     case 'reconfigure':
       return attach(verb, Number(first), second, third, fourth)
+    case 'reconfigure-unchecked':
+      return reconfigureUnchecked(Number(first), second, third, fourth)
     case 'disconnect':
       await disconnectDevice(Number(first))
       return { done: verb }
