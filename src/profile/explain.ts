@@ -11,7 +11,7 @@ import { exampleLine } from './yaml-line.ts'
  * stands there, what is allowed and an example. Nothing from the `unlock` block is ever repeated.
  */
 
-type Issue = z.core.$ZodIssue
+export type Issue = z.core.$ZodIssue
 
 interface Finding {
   readonly path: Path
@@ -28,7 +28,7 @@ export const faultAt = (
   place: 'key' | 'value' = 'value',
 ): ProfileFault => {
   const { path, message, key } = finding
-  const { allowed, example } = key ? {} : manualAt(path)
+  const { allowed, example } = key ? {} : manualAt(path, tree.value)
   const name = path.findLast((part) => typeof part === 'string')
   return {
     file,
@@ -64,12 +64,13 @@ const unionFindings = (branches: readonly Issue[][], path: Path, root: unknown):
   const found = meant?.flatMap((issue) => findings(issue, path, root))
   if (!found) return [{ path, message: choice(path, value) }]
   // {tls: …} is both an unknown key and a missing `plain`; the first says it all.
-  const unknown = found.filter(({ key }) => key)
-  return unknown.length > 0 ? unknown : found
+  return found.some(({ key }) => key) ? found.filter(({ message }) => message !== missing) : found
 }
 
+const missing = 'is missing'
+
 const words = (issue: Issue, path: Path, value: unknown): string => {
-  if (value === undefined) return 'is missing'
+  if (value === undefined) return missing
   if (value === null) return 'has no value; write one or delete the line'
   switch (issue.code) {
     case 'custom':
@@ -93,12 +94,14 @@ const tooMuchOrLittle = (path: Path, value: unknown, bound: string): string =>
     ? `has ${value.length} entries; ${bound}`
     : shown(path, value, `is out of range: ${bound}`)
 
-const secret = (path: Path): boolean => path.includes('unlock') || path.includes('passphrase')
+const secret = (path: Path): boolean => path.length === 0 || path[0] === 'unlock'
 
-/** A value and what is wrong with it; the value only where it cannot be a secret. */
+/** A value and what is wrong with it; the value only where it cannot be a secret, or hold one (user:password@host). */
 const shown = (path: Path, value: unknown, message: string): string => {
-  if (secret(path) || (typeof value === 'object' && value !== null)) return message
-  return `${typeof value === 'string' ? quoted(value) : String(value)}: ${message}`
+  if (secret(path) || (typeof value === 'object' && value !== null) || /:[^@]*@/.test(String(value)))
+    return message
+  const text = typeof value === 'string' ? quoted(value) : String(value)
+  return /^(is|must|has|may|lies|would|means) /.test(message) ? `${text} ${message}` : `${text}: ${message}`
 }
 
 const typeNames: Readonly<Record<string, string>> = {
@@ -121,8 +124,9 @@ const wrongType = (expected: string, path: Path, value: unknown): string => {
   if (typeof value === 'string' && path.at(-1) === 'passphrase')
     return 'secrets do not belong into a profile (the value is not shown); say where it comes from'
   const wanted = typeNames[expected] ?? expected
-  if (expected === 'string' && typeof value === 'number')
-    return shown(path, value, `must be ${wanted}, and is a number${needsUnit(path)}; a text goes in quotes`)
+  if (expected === 'string' && typeof value === 'number') return shown(path, value, noText(path, value))
+  if (Array.isArray(value) && path.at(-1) === 'ssh')
+    return 'must be a text, and is a list; an IPv6 address in brackets needs quotes: "[2001:db8::1]:22"'
   if (expected === 'string' && typeof value === 'boolean')
     return `must be ${wanted}, and is true or false; put it in quotes`
   if (wanted === 'a whole number' && typeof value === 'string' && /^[0-9]+$/.test(value))
@@ -132,9 +136,12 @@ const wrongType = (expected: string, path: Path, value: unknown): string => {
   return shown(path, value, `must be ${wanted}, and is ${nameOfType(value)}`)
 }
 
-const needsUnit = (path: Path): string => {
+/** A number where a text is wanted: without its unit, or a name made of digits. */
+const noText = (path: Path, value: number): string => {
   const key = path.at(-1)
-  return key === 'size' || key === 'memory' || key === 'patience' ? ' without a unit' : ''
+  if (key === 'size' || key === 'memory') return `the unit is missing; write ${value}GiB or ${value}MiB`
+  if (key === 'patience') return `the unit is missing; write ${value}s or ${value}m`
+  return 'must be a text, and is a number; put it in quotes'
 }
 
 /** A word that is not one of the choices. */

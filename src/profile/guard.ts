@@ -1,5 +1,4 @@
 import { CST, isAlias, isMap, isScalar, isSeq, Lexer, type Node, type YAMLMap } from 'yaml'
-import { quoted } from './faults.ts'
 import type { Path } from './manual.ts'
 
 /**
@@ -119,7 +118,7 @@ const judgeKeys = (
 
 /** 0x2A39, 022 and 1e3 are numbers to YAML and riddles to people: only plain decimal is read. */
 const judgeNumber = (node: { value: unknown; source?: string }, path: Path, add: Add): void => {
-  const { value, source = '' } = node
-  if (typeof value !== 'number' || /^-?(0|[1-9][0-9]*)(\.[0-9]+)?$/.test(source)) return
-  add(node, path, `${quoted(source)} would be read as ${value}; write plain digits (a text goes in quotes)`)
+  if (typeof node.value !== 'number' || /^-?(0|[1-9][0-9]*)(\.[0-9]+)?$/.test(node.source ?? '')) return
+  // Not repeated here: under `passphrase:` it would be the passphrase.
+  add(node, path, 'is a number, but not in plain decimal digits; write it so (a text goes in quotes)')
 }

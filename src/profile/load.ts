@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { type Caller, callerOf, distrust } from './caller.ts'
 import { crossFindings } from './cross.ts'
 import { draftOf } from './draft.ts'
-import { explain, faultAt } from './explain.ts'
+import { explain, faultAt, type Issue } from './explain.ts'
 import { type ProfileFault, ProfileFaults, type ProfileWarning } from './faults.ts'
 import type { Profile } from './profile.ts'
 import { profileSchema, type Written } from './schema.ts'
@@ -47,7 +47,7 @@ export const parseProfile = (text: string, file: string): Loaded => {
   if (!tree.broken && (tree.value === null || tree.value === undefined))
     throw whole(file, 'the profile is empty; `cloudvault init` writes one')
   const { written, faults, warnings } = judge(tree, file)
-  const all = inOrder([...tree.faults, ...faults])
+  const all = inOrder(faults, tree.faults)
   if (all.length > 0 || !written) throw new ProfileFaults(file, all)
   return { profile: shapeOf(written, resolve(file)), warnings: inOrder(warnings), text }
 }
@@ -64,6 +64,7 @@ const judge = (tree: Tree, file: string): Judged => {
   // The rest of a file in another version would only be noise.
   if (version) return { faults: [version], warnings: [] }
   const checked = profileSchema.safeParse(tree.value)
+  const issues = checked.error?.issues ?? []
   const found = crossFindings(draftOf(tree.value))
   const place = (kind: 'fault' | 'warning') =>
     found
@@ -71,9 +72,21 @@ const judge = (tree: Tree, file: string): Judged => {
       .map((finding) => faultAt(tree, file, finding))
   return {
     ...(checked.success ? { written: checked.data } : {}),
-    faults: [...explain(checked.error?.issues ?? [], tree, file), ...place('fault')],
+    faults: [...explain([...issues, ...behindBadKinds(tree.value, issues)], tree, file), ...place('fault')],
     warnings: place('warning').map(({ allowed: _, example: __, ...warning }) => warning),
   }
+}
+
+/** The validator stops at a member of an unknown kind; its other faults are found by taking it for a known one. */
+const behindBadKinds = (value: unknown, issues: readonly Issue[]): readonly Issue[] => {
+  const bad = issues
+    .filter(({ code, path }) => code === 'invalid_union' && path[0] === 'members' && path[2] === 'kind')
+    .map(({ path }) => path[1])
+  if (bad.length === 0) return []
+  const { members } = value as { members: Record<string, unknown>[] }
+  const known = members.map(({ kind, ...member }, i) => (bad.includes(i) ? member : { kind, ...member }))
+  const again = profileSchema.safeParse({ ...(value as object), members: known })
+  return (again.error?.issues ?? []).filter(({ path }) => bad.includes(path[1] as number))
 }
 
 const otherVersion = (tree: Tree, file: string): ProfileFault | null => {
@@ -86,13 +99,12 @@ const otherVersion = (tree: Tree, file: string): ProfileFault | null => {
   return faultAt(tree, file, { path: ['version'], message })
 }
 
-/** By place; of several faults at one key the first found counts: the later ones follow from it. */
-const inOrder = (faults: readonly ProfileFault[]): ProfileFault[] => {
-  const seen = new Set<string>()
-  return faults
-    .filter(({ path, message, line, column }) => {
-      const id = path === '' ? `${line}:${column}:${message}` : path
-      return seen.has(id) ? false : seen.add(id)
-    })
-    .toSorted((a, b) => a.line - b.line || a.column - b.column)
+/**
+ * By place. Of several faults at one key the first found counts, because the later ones follow from it; those of the
+ * notation are all kept.
+ */
+const inOrder = (faults: readonly ProfileFault[], notation: readonly ProfileFault[] = []): ProfileFault[] => {
+  const seen = new Set(notation.map(({ path }) => path))
+  const first = faults.filter(({ path }) => (seen.has(path) && path !== '' ? false : seen.add(path)))
+  return [...notation, ...first].toSorted((a, b) => a.line - b.line || a.column - b.column)
 }

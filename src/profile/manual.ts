@@ -30,20 +30,37 @@ export const jsonSchemaText = (): string => `${JSON.stringify(jsonSchema(), null
 
 let root: Node | undefined
 
-const branches = (node: Node): readonly Node[] => [
-  node,
-  ...[...(node.anyOf ?? []), ...(node.oneOf ?? [])].flatMap(branches),
-]
+/** A schema and what it may be one of; with a value at hand, the branches that speak of its kind if any does. */
+const branches = (node: Node, value?: unknown): readonly Node[] => {
+  const all = [...(node.anyOf ?? []), ...(node.oneOf ?? [])]
+  const same = all.filter((branch) => !otherKind(branch, value))
+  return [node, ...(same.length > 0 ? same : all).flatMap((branch) => branches(branch, value))]
+}
+
+/** The branch fixes a key to a word, and the value has another word there: {algorithm: pbkdf2}. */
+const otherKind = (branch: Node, value: unknown): boolean =>
+  Object.entries(branch.properties ?? {}).some(([key, fixed]) => {
+    const written = child(value, key)
+    return fixed.const !== undefined && written !== undefined && written !== fixed.const
+  })
+
+const child = (value: unknown, key: string | number): unknown =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string | number, unknown>)[key]
+    : undefined
 
 /** All places of the schema that a key path can mean (more than one behind a union). */
-const at = (path: Path): readonly Node[] => {
+const at = (path: Path, written?: unknown): readonly Node[] => {
   root ??= jsonSchema() as Node
   let nodes: readonly Node[] = [root]
+  let value = written
   for (const key of path) {
+    const here = value
     nodes = nodes
-      .flatMap(branches)
+      .flatMap((node) => branches(node, here))
       .map((node) => (typeof key === 'number' ? node.items : own(node.properties, key)))
       .filter((node) => node !== undefined)
+    value = child(value, key)
   }
   return nodes
 }
@@ -67,9 +84,12 @@ export const choicesAt = (path: Path): readonly string[] =>
     .flatMap((node) => node.enum ?? (node.const === undefined ? [] : [node.const]))
     .map(String)
 
-/** What is allowed at this path, and an example of it; both absent where the schema says nothing. */
-export const manualAt = (path: Path): { readonly allowed?: string; readonly example?: unknown } => {
-  const node = at(path).find(({ description }) => description !== undefined)
+/** What is allowed at this path of a written profile, and an example; both absent where the schema says nothing. */
+export const manualAt = (
+  path: Path,
+  written: unknown,
+): { readonly allowed?: string; readonly example?: unknown } => {
+  const node = at(path, written).find(({ description }) => description !== undefined)
   if (node?.description === undefined) return {}
   return {
     allowed: node.description,

@@ -249,8 +249,19 @@ const server = z.strictObject({
 
 const compress = /^(off|lzo|zstd(:([1-9]|1[0-5]))?)$/
 
+const memberExample = {
+  name: 'fsn',
+  provider: 'hetzner',
+  ssh: 'vps-fsn',
+  disk: { file: '/srv/cloudvault/photos.img', size: '100GiB' },
+}
+
 /** One of several kinds; only the far side and the link know which. */
-const member = z.discriminatedUnion('kind', [server])
+const member = z.discriminatedUnion('kind', [server]).meta({
+  description:
+    'A server that holds one member: name, provider, ssh, disk; optionally host_key, server, link, patience.',
+  examples: [memberExample],
+})
 
 export const profileSchema = z
   .strictObject({
@@ -324,16 +335,7 @@ export const profileSchema = z
       .max(32)
       .meta({
         description: 'The servers, two or more for a mirror; their order does not matter.',
-        examples: [
-          [
-            {
-              name: 'fsn',
-              provider: 'hetzner',
-              ssh: 'vps-fsn',
-              disk: { file: '/srv/cloudvault/photos.img', size: '100GiB' },
-            },
-          ],
-        ],
+        examples: [[memberExample]],
       }),
   })
   .meta({

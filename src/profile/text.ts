@@ -66,12 +66,11 @@ const decode = (bytes: Buffer, refuse: (message: string, line: number, column: n
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
-    const offset = firstBroken(bytes)
-    const before = bytes.subarray(0, offset).toString('utf8')
-    const lines = before.split('\n')
+    // As a stream, so that a character cut in two counts as broken from its first byte.
+    const sound = new TextDecoder().decode(bytes.subarray(0, firstBroken(bytes)), { stream: true })
+    const lines = sound.split('\n')
     const column = (lines.at(-1)?.length ?? 0) + 1
-    const byte = bytes[offset]?.toString(16).padStart(2, '0') ?? '??'
-    return refuse(`is not UTF-8 from here on (byte 0x${byte}); save it as UTF-8`, lines.length, column)
+    return refuse('is not UTF-8 from here on; save it as UTF-8', lines.length, column)
   }
 }
 

@@ -37,7 +37,8 @@ export const parseYaml = (text: string, lineCounter?: LineCounter): Document.Par
     uniqueKeys: false,
     resolveKnownTags: false,
     prettyErrors: false,
-    logLevel: 'silent',
+    // Not 'silent': that would also pass over a second document.
+    logLevel: 'error',
     ...(lineCounter ? { lineCounter } : {}),
   })
 
