@@ -28,7 +28,7 @@ export class SshChannels {
   readonly #client: ExecClient
   readonly #waiting: (() => void)[] = []
   #running = 0
-  #gone = false
+  #gone: boolean = false
 
   constructor(client: ExecClient, name: string) {
     this.#client = client

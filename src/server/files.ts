@@ -1,0 +1,46 @@
+import { commandFailed } from '../engine/action.ts'
+import type { RunAction } from '../engine/step.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Host } from '../host/host.ts'
+
+/** Small text files on a server: read, written whole (beside, then renamed), removed. All owned by root. */
+
+/** The text, or null when there is no such file. @throws Fault when it cannot be told */
+export const readRemote = async (host: Host, path: string): Promise<string | null> => {
+  const argv = ['sh', '-c', 'if [ -e "$1" ]; then cat -- "$1"; else exit 44; fi', 'read', path]
+  const output = await host.run({ argv })
+  if (output.code === 44) return null
+  if (output.code === 0) return output.stdout
+  throw commandFailed(host.name, ['cat', path], output)
+}
+
+/** @param mode octal text: "0644" */
+export const putFile = (host: Host, path: string, content: string, mode = '0644'): RunAction => ({
+  on: host,
+  command: {
+    argv: [
+      'sh',
+      '-c',
+      'umask 077; cat > "$1.new" && chmod "$2" "$1.new" && mv -f "$1.new" "$1"',
+      'put',
+      path,
+      mode,
+    ],
+    input: content,
+  },
+})
+
+export const run = (host: Host, ...argv: string[]): RunAction => ({ on: host, command: { argv } })
+
+/** Paths that may stand in a unit file, in nbd-server's configuration and in a shell line without surprises. */
+const plainPath = /^(?:\/[A-Za-z0-9_@:+=.-]+)+$/
+
+/** @throws Fault 2 when the path holds anything that one of the far side's file formats would read differently */
+export const checkPath = (path: string, member: string): void => {
+  const parts = path.split('/')
+  if (plainPath.test(path) && !parts.includes('..') && !parts.includes('.')) return
+  throw new Fault(Exit.usage, `${JSON.stringify(path)} cannot be used as a path on a server`, {
+    member,
+    next: 'use an absolute path of letters, digits and _ @ : + = . -',
+  })
+}

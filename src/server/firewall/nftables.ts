@@ -1,0 +1,75 @@
+import { isIPv6 } from 'node:net'
+import { commandFailed } from '../../engine/action.ts'
+import type { Finding, Step } from '../../engine/step.ts'
+import { nftTable } from '../../names.ts'
+import { putFile, readRemote, run } from '../files.ts'
+import { placeOf, type Site } from '../site.ts'
+
+/**
+ * A table of our own that drops everything to one port but the clients. Its chain comes before every usual one; a
+ * drop is final whatever other tables say. The unit loads the file again before every start, so the port never
+ * stands open without it.
+ */
+export const nftablesStep = (site: Site, port: number): Step => {
+  const { host, own } = site
+  const { etc } = placeOf(site)
+  const table = nftTable(site.vault, site.member.name)
+  const file = `${etc}/firewall.nft`
+  const text = rules(table, port, site.clients)
+  const install = [
+    own.mark('firewall', 'making', [file]),
+    putFile(host, file, text),
+    run(host, 'nft', '-f', file),
+    own.mark('firewall', 'made', [file]),
+  ]
+  return {
+    name: 'firewall',
+    needs: ['packages'],
+    probe: async (): Promise<Finding> => {
+      const found = await readRemote(host, file)
+      if (found === null) return { is: 'absent' }
+      if (found !== text) return { is: 'differs', found: 'the rule names other clients or another port' }
+      const loaded = await host.run({ argv: ['nft', 'list', 'table', 'inet', table] })
+      if (loaded.code === 0)
+        return { is: 'present', note: `port ${port} only from ${site.clients.join(', ')}` }
+      if (/No such file or directory/.test(loaded.stderr)) return { is: 'absent' }
+      return { is: 'unknown', why: commandFailed(host.name, ['nft'], loaded).message }
+    },
+    up: install,
+    mend: install,
+    down: [
+      {
+        ...run(
+          host,
+          'sh',
+          '-c',
+          '! nft list table inet "$1" >/dev/null 2>&1 || nft delete table inet "$1"',
+          'nft',
+          table,
+        ),
+      },
+      run(host, 'rm', '-f', '--', file),
+    ],
+  }
+}
+
+/** Replaces the table as one transaction: made empty if missing, deleted, made anew. */
+export const rules = (table: string, port: number, clients: readonly string[]): string => {
+  const six = clients.filter((client) => isIPv6(client.replace(/\/.*$/, '')))
+  const four = clients.filter((client) => !six.includes(client))
+  const accept = (family: string, list: readonly string[]): string[] =>
+    list.length > 0 ? [`    tcp dport ${port} ${family} saddr { ${list.join(', ')} } accept`] : []
+  return [
+    `table inet ${table}`,
+    `delete table inet ${table}`,
+    `table inet ${table} {`,
+    '  chain input {',
+    '    type filter hook input priority -200; policy accept;',
+    ...accept('ip', four),
+    ...accept('ip6', six),
+    `    tcp dport ${port} drop`,
+    '  }',
+    '}',
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,111 @@
+import { isIP } from 'node:net'
+import type { Action, Finding, Step } from '../../engine/step.ts'
+import { Exit, Fault } from '../../fault.ts'
+import type { Host } from '../../host/host.ts'
+import { run } from '../files.ts'
+import { placeOf, type Site } from '../site.ts'
+
+/**
+ * Where ufw rules: it keeps everybody out by its own default, we add who may come in. Rules are known by their
+ * comment (cv-<vault>-<member>) and are changed by ufw itself.
+ */
+
+/** One of our rules as ufw has it. */
+interface UfwRule {
+  readonly from: string
+  readonly port: number
+}
+
+/** @param existing our rules as `ourRules` found them before anything was changed */
+export const ufwStep = (site: Site, port: number, existing: readonly UfwRule[]): Step => {
+  const { host, own, clients } = site
+  const { id } = placeOf(site)
+  const stale = existing.filter((rule) => rule.port !== port || !clients.includes(rule.from))
+  const missing = clients.filter((from) => !existing.some((rule) => rule.from === from && rule.port === port))
+  const change: Action[] = [
+    own.mark('firewall', 'making', [id]),
+    ...missing.map((from) => run(host, 'ufw', 'allow', ...allow({ from, port }), 'comment', id)),
+    ...stale.map((rule) => run(host, 'ufw', '--force', 'delete', 'allow', ...allow(rule))),
+    own.mark('firewall', 'made', [id]),
+  ]
+  return {
+    name: 'firewall',
+    needs: ['packages'],
+    probe: () => probeUfw(host, id, port, clients),
+    up: change,
+    mend: change,
+    down: existing.map((rule) => run(host, 'ufw', '--force', 'delete', 'allow', ...allow(rule))),
+  }
+}
+
+const allow = (rule: UfwRule): string[] => [
+  'from',
+  rule.from,
+  'to',
+  'any',
+  'port',
+  String(rule.port),
+  'proto',
+  'tcp',
+]
+
+const probeUfw = async (
+  host: Host,
+  id: string,
+  port: number,
+  clients: readonly string[],
+): Promise<Finding> => {
+  const status = await host.run({ argv: ['ufw', 'status', 'verbose'] })
+  if (status.code !== 0) return { is: 'unknown', why: status.stderr || 'ufw does not answer' }
+  if (!/^Status: active$/m.test(status.stdout)) return { is: 'unknown', why: 'ufw is no longer active' }
+  if (!/^Default: (deny|reject) \(incoming\)/m.test(status.stdout)) {
+    throw new Fault(
+      Exit.missing,
+      'ufw on the server lets in what no rule names, so it would protect nothing',
+      {
+        member: host.name,
+        stands: 'no port was opened',
+        next: 'ufw default deny incoming   (on the server, after making sure that SSH is allowed)',
+      },
+    )
+  }
+  const added = await readRules(host)
+  const foreign = added.find(
+    (line) => !line.includes(`comment '${id}'`) && new RegExp(`\\b${port}\\b`).test(line),
+  )
+  if (foreign && /^ufw allow/.test(foreign)) {
+    throw new Fault(Exit.trust, `another rule of ufw opens port ${port} already: ${foreign}`, {
+      member: host.name,
+      stands: 'no port was opened by cloudvault',
+      next: 'remove that rule, or choose another port in the profile',
+    })
+  }
+  const ours = parseRules(added, id)
+  if (ours.length === 0) return { is: 'absent' }
+  const same =
+    ours.length === clients.length && ours.every((rule) => rule.port === port && clients.includes(rule.from))
+  if (same) return { is: 'present', note: `port ${port} only from ${clients.join(', ')} (ufw)` }
+  return { is: 'differs', found: 'the rule names other clients or another port' }
+}
+
+/** Our rules, by their comment; none when ufw is not there. */
+export const ourRules = async (site: Pick<Site, 'host' | 'vault' | 'member'>): Promise<UfwRule[]> =>
+  parseRules(await readRules(site.host), placeOf(site).id)
+
+const readRules = async (host: Host): Promise<string[]> => {
+  const output = await host.run({ argv: ['sh', '-c', '! command -v ufw >/dev/null || ufw show added'] })
+  if (output.code !== 0) {
+    throw new Fault(Exit.unreachable, 'ufw does not show its rules', {
+      member: host.name,
+      detail: output.stderr,
+    })
+  }
+  return output.stdout.split('\n').filter((line) => line.startsWith('ufw '))
+}
+
+const parseRules = (lines: readonly string[], id: string): UfwRule[] =>
+  lines.flatMap((line) => {
+    const match = /^ufw allow from (\S+) to any port (\d+) proto tcp comment '([a-z0-9-]+)'$/.exec(line)
+    const address = match?.[1]?.replace(/\/\d+$/, '') ?? ''
+    return match?.[3] === id && isIP(address) !== 0 ? [{ from: match[1] ?? '', port: Number(match[2]) }] : []
+  })

@@ -1,0 +1,162 @@
+import { perform } from '../engine/action.ts'
+import type { Action, CallAction, Finding, Step } from '../engine/step.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Command, Output } from '../host/host.ts'
+import { run } from './files.ts'
+import type { PackageManager } from './platform.ts'
+import type { Site } from './site.ts'
+
+/**
+ * The programs a server needs, by one table. Only apt is tested. What was there before is left alone for ever; what
+ * we install is written down, its dependencies included.
+ */
+
+/** Package that holds a program. */
+const packages: Readonly<Record<PackageManager, Readonly<Record<string, readonly string[]>>>> = {
+  apt: { 'nbd-server': ['nbd-server'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
+  dnf: {
+    'nbd-server': ['nbd'],
+    nbdkit: ['nbdkit-server', 'nbdkit-basic-plugins', 'nbdkit-basic-filters'],
+    nft: ['nftables'],
+    flock: ['util-linux'],
+  },
+  apk: { 'nbd-server': ['nbd'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
+  zypper: { 'nbd-server': ['nbd'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
+  pacman: { 'nbd-server': ['nbd'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
+}
+
+/** Commands that refresh the lists and install; the lists of a fresh server are often empty. */
+const installers: Readonly<Record<PackageManager, (names: readonly string[]) => string[][]>> = {
+  apt: (names) => [
+    [...apt, 'update'],
+    [...apt, '-y', '--no-install-recommends', 'install', ...names],
+  ],
+  dnf: (names) => [['dnf', '-y', 'install', ...names]],
+  apk: (names) => [['apk', 'add', ...names]],
+  zypper: (names) => [['zypper', '--non-interactive', 'install', '--no-recommends', ...names]],
+  pacman: (names) => [['pacman', '-Sy', '--noconfirm', '--needed', ...names]],
+}
+
+const apt = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300']
+
+const removers: Readonly<Record<PackageManager, (names: readonly string[]) => string[]>> = {
+  apt: (names) => [...apt, '-y', 'purge', ...names],
+  dnf: (names) => ['dnf', '-y', 'remove', ...names],
+  apk: (names) => ['apk', 'del', ...names],
+  zypper: (names) => ['zypper', '--non-interactive', 'remove', ...names],
+  pacman: (names) => ['pacman', '-R', '--noconfirm', ...names],
+}
+
+/** Milliseconds for a package manager: a slow mirror, or an unattended upgrade that holds the lock. */
+const patience = 15 * 60_000
+
+/** Programs this member needs. */
+const programs = (site: Site): string[] => [
+  site.member.server,
+  'flock',
+  ...(site.member.link.kind === 'plain' ? ['nft'] : []),
+]
+
+export const packagesStep = (site: Site, usesNft: boolean): Step => {
+  const wanted = programs(site).filter((program) => program !== 'nft' || usesNft)
+  const table = packages[site.platform.packageManager]
+  const names = [...new Set(wanted.flatMap((program) => table[program] ?? []))]
+  const commands = installers[site.platform.packageManager](names)
+  const installed: string[] = []
+  const { host, shared } = site
+  return {
+    name: 'packages',
+    needs: [],
+    probe: () => probePrograms(site, wanted),
+    up: [
+      ...(site.member.server === 'nbd-server' ? [maskDefaultService(site)] : []),
+      ...commands.slice(0, -1).map((argv): Action => manage(site, argv, [0, 100])),
+      noteWhatIsNew(site, commands.at(-1) ?? [], names, installed),
+      shared.mark('packages', 'making', () => merged(shared.get('packages')?.what, installed)),
+      ...commands.slice(-1).map((argv): Action => manage(site, argv, [0])),
+      shared.mark('packages', 'made', () => merged(shared.get('packages')?.what, installed)),
+    ],
+    down: removal(site).map((command) => ({ on: host, command })),
+  }
+}
+
+const merged = (before: readonly string[] = [], more: readonly string[]): string[] => [
+  ...new Set([...before, ...more]),
+]
+
+/** Commands that take away what we installed. */
+const removal = (site: Site): Command[] => {
+  const names = site.shared.get('packages')?.what ?? []
+  if (names.length === 0) return []
+  return [{ argv: removers[site.platform.packageManager](names), deadline: patience }]
+}
+
+const manage = (site: Site, argv: string[], ok: readonly number[]): Action => ({
+  on: site.host,
+  command: { argv, deadline: patience },
+  ok,
+  explain: (output: Output) =>
+    new Fault(Exit.missing, `the server's package manager failed: ${argv.join(' ')}`, {
+      member: site.host.name,
+      detail: output.stderr || output.stdout,
+      next: 'run the same command on the server and see what it wants',
+    }),
+})
+
+/** Programs, not package names: what counts is that they can be called, whoever installed them. */
+const probePrograms = async (site: Site, wanted: readonly string[]): Promise<Finding> => {
+  for (const program of wanted) {
+    const found = await site.host.run({ argv: ['sh', '-c', 'command -v "$1"', 'look', program], root: true })
+    if (found.code === null) return { is: 'unknown', why: 'the connection was lost' }
+    if (found.code !== 0) return { is: 'absent' }
+  }
+  if (site.member.server === 'nbdkit' && !(await hasExportnameFilter(site))) {
+    return {
+      is: 'differs',
+      found: 'nbdkit is there without its exportname filter, which keeps other sessions out',
+    }
+  }
+  return { is: 'present', note: wanted.join(', ') }
+}
+
+const hasExportnameFilter = async (site: Site): Promise<boolean> => {
+  const look =
+    'd=$(nbdkit --dump-config | sed -n s/^filterdir=//p) && [ -e "$d/nbdkit-exportname-filter.so" ]'
+  return (await site.host.run({ argv: ['sh', '-c', look] })).code === 0
+}
+
+/**
+ * Debian's nbd-server package starts a service of its own. Masked before it is installed, it never runs; a service
+ * that is there already belongs to somebody else and is left alone.
+ */
+const maskDefaultService = (site: Site): CallAction => ({
+  on: site.host,
+  text: 'systemctl mask nbd-server.service   (when the package is new: its own service must not run)',
+  call: async () => {
+    const known = await site.host.run({ argv: ['systemctl', 'cat', 'nbd-server.service'] })
+    if (known.code === 0) return
+    await perform(site.shared.mark('mask', 'making', ['nbd-server.service']))
+    await perform(run(site.host, 'systemctl', 'mask', 'nbd-server.service'))
+    await perform(site.shared.mark('mask', 'made', ['nbd-server.service']))
+  },
+})
+
+/** Asks apt what it would install, so that the dependencies can be taken away again; others: only what we name. */
+const noteWhatIsNew = (
+  site: Site,
+  install: readonly string[],
+  names: readonly string[],
+  installed: string[],
+): CallAction => ({
+  on: site.host,
+  text: 'note which packages are new',
+  call: async () => {
+    if (site.platform.packageManager !== 'apt') {
+      installed.push(...names)
+      return
+    }
+    const output = await site.host.run({ argv: [...install, '--simulate'], deadline: patience })
+    const lines = output.stdout.matchAll(/^Inst ([a-z0-9][a-z0-9.+-]*(?::[a-z0-9]+)?) (?!\[)/gm)
+    installed.push(...[...lines].map((line) => line[1] ?? ''))
+  },
+})
