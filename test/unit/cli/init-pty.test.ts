@@ -196,7 +196,9 @@ describe('single questions on a terminal', { timeout: 60_000 }, () => {
   it.each(['name', 'busy'])('Ctrl-D ends %s with 130, not with a hanging process or exit 13', async (act) => {
     start(act)
     await pty.answers('Type the name of the vault', ctrlD)
+    const pressed = Date.now()
     expect(await pty.exit()).toBe(130)
+    expect(Date.now() - pressed).toBeLessThan(15_000) // the handle of `busy` would keep it for 30 s
     expect(pty.screen).not.toContain('destroyed')
   })
 })

@@ -102,10 +102,10 @@ describe('init with all answers in flags', () => {
     const words = [...line.matchAll(/'((?:[^']|'\\'')*)'|(\S+)/g)].map(
       ([, quoted, bare]) => quoted?.replaceAll(`'\\''`, `'`) ?? bare ?? '',
     )
-    const after = (flag: string) => words.flatMap((word, i) => (words[i - 1] === flag ? [word] : []))
-    const one = (flag: string) => after(flag)[0] ?? ''
+    const following = (flag: string) => words.flatMap((word, i) => (words[i - 1] === flag ? [word] : []))
+    const one = (flag: string) => following(flag)[0] ?? ''
     const options: InitOptions = {
-      member: after('--member'),
+      member: following('--member'),
       at: one('--at'),
       owner: one('--owner'),
       mirror: one('--mirror'),
