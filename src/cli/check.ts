@@ -18,6 +18,8 @@ import type { World } from './world.ts'
  */
 
 interface Verdict {
+  /** As it was typed, where a path was. */
+  readonly file: string
   readonly path: string
   readonly vault: string | null
   readonly faults: readonly ProfileFault[]
@@ -61,6 +63,7 @@ const judge = async (world: World, name: string): Promise<Verdict> => {
     const wrong = otherVault(found, profile.vault)
     const notes = found.warnings.map((message) => whole(path, message))
     return {
+      file: path,
       path: profile.path,
       vault: profile.vault,
       faults: wrong ? [whole(path, wrong)] : [],
@@ -69,7 +72,7 @@ const judge = async (world: World, name: string): Promise<Verdict> => {
   } catch (error) {
     if (!(error instanceof Fault)) throw error
     const faults = error instanceof ProfileFaults ? error.faults : [whole(path, explained(error))]
-    return { path: resolve(path), vault: null, faults, warnings: [] }
+    return { file: path, path: resolve(path), vault: null, faults, warnings: [] }
   }
 }
 
@@ -84,9 +87,9 @@ const whole = (file: string, message: string): ProfileFault => ({
 const explained = ({ message, details }: Fault): string =>
   details.stands === undefined ? message : `${message} (${details.stands})`
 
-const print = (world: World, { path, vault, faults, warnings }: Verdict): void => {
+const print = (world: World, { file, vault, faults, warnings }: Verdict): void => {
   for (const warning of warnings) world.stderr.write(`warning: ${warningText(warning)}\n`)
-  if (faults.length === 0) world.stdout.write(`ok  ${vault}  ${printable(path)}\n`)
+  if (faults.length === 0) world.stdout.write(`ok  ${vault}  ${printable(file)}\n`)
   for (const fault of faults) world.stdout.write(`${faultText(fault)}\n`)
 }
 

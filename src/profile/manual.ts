@@ -20,10 +20,8 @@ interface Node {
 }
 
 /** The published JSON Schema. What concerns several keys at once is not in it. */
-export const jsonSchema = (): Record<string, unknown> => ({
-  $id: 'https://cloudvault.invalid/profile.schema.json',
-  ...z.toJSONSchema(profileSchema, { io: 'input', target: 'draft-7' }),
-})
+export const jsonSchema = (): Record<string, unknown> =>
+  z.toJSONSchema(profileSchema, { io: 'input', target: 'draft-7' }) as Record<string, unknown>
 
 /** Exactly what profiles/profile.schema.json holds. */
 export const jsonSchemaText = (): string => `${JSON.stringify(jsonSchema(), null, 2)}\n`

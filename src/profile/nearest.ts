@@ -21,7 +21,7 @@ export const distance = (a: string, b: string): number => {
   return last[b.length] ?? 0
 }
 
-/** The word of `known` that was probably meant; a third of its letters may be wrong. */
+/** The word of `known` that was probably meant: a third of its letters may be wrong, or one is the start of the other. */
 export const nearest = (word: string, known: readonly string[]): string | undefined => {
   if (word.length > 40) return undefined
   const plain = (text: string): string => text.toLowerCase().replaceAll('-', '_')
@@ -30,5 +30,10 @@ export const nearest = (word: string, known: readonly string[]): string | undefi
     .filter(({ candidate, edits }) => edits <= Math.max(1, Math.floor(candidate.length / 3)))
     .filter(({ candidate, edits }) => edits < candidate.length)
     .sort((a, b) => a.edits - b.edits)
-  return ranked[0]?.candidate
+  const start = known.find((candidate) => isStart(plain(word), plain(candidate)))
+  return ranked[0]?.candidate ?? start
 }
+
+/** "compression" and "compress". Shorter starts say too little. */
+const isStart = (a: string, b: string): boolean =>
+  Math.min(a.length, b.length) >= 4 && (a.startsWith(b) || b.startsWith(a))

@@ -1,4 +1,4 @@
-import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml'
 import type { ProfileFault } from './faults.ts'
 import { scan, strangers } from './guard.ts'
 import { type Path, pathText } from './manual.ts'
@@ -55,12 +55,7 @@ export const parseTree = (text: string, file: string): Tree => {
   const found = strangers(document.contents, (offset) => placeOf(offset).line)
   const faults: ProfileFault[] = [
     ...(refused ? [{ file, path: '', ...refused }] : []),
-    ...document.errors.map(({ pos, code, message }) => ({
-      file,
-      ...placeOf(pos[0]),
-      path: '',
-      message: syntaxWords(code, message),
-    })),
+    ...syntaxErrors(document).map(({ offset, message }) => ({ file, ...placeOf(offset), path: '', message })),
     ...found.map(({ offset, path, message }) => ({
       file,
       ...placeOf(offset),
@@ -76,6 +71,30 @@ export const parseTree = (text: string, file: string): Tree => {
     valueAt: (path) => placeOf(offsetOf(document, path, 'value')),
     keyAt: (path) => placeOf(offsetOf(document, path, 'key')),
   }
+}
+
+/** The parser's errors in our words, one per place: what follows at the same place is only its consequence. */
+const syntaxErrors = (document: Document.Parsed): { offset: number; message: string }[] => {
+  const seen = new Set<number>()
+  return document.errors
+    .filter(({ pos }) => (seen.has(pos[0]) ? false : seen.add(pos[0])))
+    .map(({ code, message, pos: [end] }) => {
+      const open = code === 'MISSING_CHAR' && message.includes('quote')
+      return open
+        ? { offset: startOf(document, end), message: 'this quote is never closed' }
+        : { offset: end, message: syntaxWords(code) }
+    })
+}
+
+/** Where the quoted text starts whose end was missed: the parser only says where it gave up. */
+const startOf = (document: Document.Parsed, end: number): number => {
+  let offset = end
+  visit(document, {
+    Scalar: (_, { range, type }) => {
+      if (type?.startsWith('QUOTE') && range && range[0] < end && range[1] >= end) offset = range[0]
+    },
+  })
+  return offset
 }
 
 const syntax: Readonly<Record<string, string>> = {
@@ -95,8 +114,7 @@ const syntax: Readonly<Record<string, string>> = {
 }
 
 /** Our words for the parser's codes. Its own texts may quote the source, and the source may hold a secret. */
-const syntaxWords = (code: string, message: string): string => {
-  if (code === 'MISSING_CHAR' && message.includes('quote')) return 'a quote was opened and never closed'
+const syntaxWords = (code: string): string => {
   if (code === 'MISSING_CHAR') return 'a ":" or "," or a closing bracket is missing before this'
   if (code === 'UNEXPECTED_TOKEN')
     return 'cannot stand here; a value with [ ] { } # or ": " in it needs quotes'

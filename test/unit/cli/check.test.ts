@@ -25,7 +25,7 @@ describe('check', () => {
     expect(await checkVerb(here, ['profiles/plain-link.yaml'])).toBe(Exit.ok)
     expect(here.stdout.text.split('\n')).toHaveLength(2)
     expect(here.stderr.text).toMatch(
-      /^warning: profiles\/plain-link\.yaml:17:7: members\[0\]\.link: plain has no/,
+      /^warning: profiles\/plain-link\.yaml:19:7: members\[0\]\.link: plain has no/,
     )
   })
 

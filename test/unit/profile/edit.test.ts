@@ -95,7 +95,7 @@ describe('adding a member', () => {
 
   it('adds its lines after the last one and changes nothing else', () => {
     const result = addMember(text, hel)
-    expect(diff(text, result)).toEqual({ gone: [], added })
+    expect(diff(text, result)).toEqual({ gone: [], added: [...added.slice(1), ''] })
     expect(parseProfile(result, 'a.yaml').profile.members).toEqual([
       ...parseProfile(text, 'a.yaml').profile.members,
       expect.objectContaining({ name: 'hel', provider: 'upcloud', ssh: 'vps-hel' }),

@@ -150,7 +150,7 @@ describe('files that are none', () => {
       },
     ],
     ['cannot be read', () => 'nul\0.yaml'],
-  ] as const)('%s', async (words, path) => {
+  ] satisfies [string, () => string][])('%s', async (words: string, path: () => string) => {
     expect(await refusal(path())).toContain(words)
   })
 

@@ -98,6 +98,7 @@ describe('did you mean', () => {
     ['pateince', 'patience'],
     ['Provider', 'provider'],
     ['dsik', 'disk'],
+    ['providers_name', 'provider'],
   ])('%s → %s', (typed, meant) => {
     expect(nearest(typed, keys)).toBe(meant)
   })
