@@ -133,13 +133,12 @@ const build = async (
         watch: null,
       }
       const { steps } = vaultSteps(vault, record, options)
-      try {
-        await climb(steps, run(observe))
-        await giveToOwner(context)
-      } finally {
-        const left = await unwind(steps, run(observe), () => true)
-        if (left.failures[0]) throw left.failures[0].error
-      }
+      const outcome = await climb(steps, run(observe))
+        .then(() => giveToOwner(context))
+        .catch((error: unknown) => error)
+      const left = await unwind(steps, run(observe), () => true)
+      const failure = outcome ?? left.failures[0]?.error
+      if (failure) throw failure
     },
     { json },
   )

@@ -109,7 +109,7 @@ const parse = (text: string | null): ReceiptData | null => {
 }
 
 const isReceipt = (data: unknown): data is ReceiptData => {
-  const candidate = data as ReceiptData | null
+  const candidate = data as Partial<ReceiptData> | null
   return (
     candidate?.schema === 'cloudvault.receipt/1' &&
     typeof candidate.bootId === 'string' &&

@@ -126,10 +126,12 @@ function declare(koffi: Koffi): Libc {
     throw new SystemError(call, koffi.errno())
   }
   // koffi keeps the errno of an asynchronous call for its callback, and only for it: it is read there or lost.
+  // It does not keep the buffers: the callback holds `args`, so that none is collected while the call runs.
   const waiting = (call: string, fn: Native, ...args: unknown[]): Promise<number> =>
     new Promise((resolve, reject) => {
       fn.async(...args, (error: unknown, result: number) => {
         const errno = koffi.errno()
+        args.length = 0
         if (error) reject(error instanceof Error ? error : new Error(String(error)))
         else if (result < 0) reject(new SystemError(call, errno))
         else resolve(result)

@@ -2,6 +2,7 @@
  * Giving connected sockets to the kernel's NBD client, and taking them away: generic netlink family `nbd`.
  * A device carries an identifier; whoever replaces its socket must name the same one, so nobody else's device is taken by mistake.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../../fault.ts'
 import { ask, KernelRefusal, nbdFamily } from './genl.ts'
 import type { Offer } from './handshake.ts'
@@ -18,6 +19,9 @@ import {
   u64,
 } from './netlink.ts'
 import { deviceState } from './sysfs.ts'
+
+/** How long a disconnected device may stay open: udev reads it for some milliseconds after every change. */
+const releaseMs = 10_000
 
 export interface ConnectOptions {
   readonly index: number
@@ -113,9 +117,9 @@ async function taken(fd: number): Promise<boolean> {
 }
 
 /**
- * Ends a device. Never for one that something stands on: it would answer success and could not be revived.
+ * Ends a device, and returns when its index is free again. Never for one that something stands on: it would answer success and could not be revived.
  * A device that is not connected is left alone: twice is once.
- * @throws Fault exit 6 when something stands on the device.
+ * @throws Fault exit 6 when something stands on the device, or has it open for longer than 10 s.
  */
 export async function disconnectDevice(index: number): Promise<void> {
   const state = await deviceState(index)
@@ -126,6 +130,20 @@ export async function disconnectDevice(index: number): Promise<void> {
     })
   const family = await nbdFamily()
   await request(family, NbdCommand.disconnect, index, [u32(NbdAttribute.index, index)])
+  await gone(index)
+}
+
+/** The configuration stays as long as anybody has the device open: udev for a moment, a mount for ever. */
+async function gone(index: number): Promise<void> {
+  const end = performance.now() + releaseMs
+  while ((await deviceState(index)).connected) {
+    if (performance.now() > end)
+      throw new Fault(Exit.busy, `/dev/nbd${index} was disconnected, but something still has it open`, {
+        stands: 'its index stays taken until that closes it; no new connection can revive it',
+        next: `fuser -v /dev/nbd${index}`,
+      })
+    await sleep(50)
+  }
 }
 
 /** Whether the kernel has a configuration for the device; null when it does not know the index. */

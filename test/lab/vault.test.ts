@@ -1,0 +1,188 @@
+import { describe, expect, test } from 'vitest'
+import { canary, labProfile, leftOnClient, leftOnServer, useLab, verb } from './support.ts'
+
+/**
+ * The main path on real kernels, with the profile that the README shows: provision, create, up, work, down. The
+ * tests of this file are one story and run in order.
+ */
+const lab = useLab({ servers: 2, bystander: true })
+
+const disk = '/srv/cloudvault/photos.img'
+const status = async () => JSON.parse((await verb(lab(), ['status', 'photos', '--json'])).stdout)
+const hashes = async (): Promise<string> =>
+  (
+    await lab().client.run(
+      'cd /vault/photos && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum',
+    )
+  ).stdout
+
+describe('the first vault', () => {
+  test('provision sets both servers up, and the second time changes nothing', async () => {
+    await labProfile(lab())
+    await verb(lab(), ['provision', 'photos'])
+    const again = await verb(lab(), ['provision', 'photos'])
+    expect(again.stdout + again.stderr).toContain('no change')
+  })
+
+  test('up before create says what is missing, exit 3', async () => {
+    const refused = await verb(lab(), ['up', 'photos'], 3)
+    expect(refused.stderr).toContain('cloudvault create photos')
+    expect(await leftOnClient(lab())).toEqual([])
+  })
+
+  test('create without consent is refused, and --dry-run shows the commands', async () => {
+    const refused = await verb(lab(), ['create', 'photos'], 2)
+    expect(refused.stderr).toContain('--confirm photos')
+    const plan = await verb(lab(), ['create', 'photos', '--dry-run'])
+    expect(plan.stdout).toContain('cryptsetup luksFormat')
+    expect(plan.stdout).toContain('mkfs.btrfs -q -K -L photos -d raid1 -m raid1 --csum blake2')
+    expect(plan.stdout).toContain('netlink nbd CONNECT')
+    expect(await leftOnClient(lab())).toEqual([])
+  })
+
+  test('create formats, writes the recovery kit and leaves nothing standing', async () => {
+    const created = await verb(lab(), ['create', 'photos', '--confirm', 'photos'])
+    expect(created.stdout).toContain('recovery kit: /var/lib/cloudvault/photos/photos-recovery-kit.tar')
+    const kit = await lab().client.run('tar -tf /var/lib/cloudvault/photos/photos-recovery-kit.tar')
+    for (const name of [
+      'RUNBOOK.txt',
+      'profile.yaml',
+      'keys.luks',
+      'headers/fsn.luks',
+      'headers/gra.luks',
+      'record.json',
+    ])
+      expect(kit.stdout).toContain(name)
+    expect(await leftOnClient(lab())).toEqual([])
+    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+  })
+
+  test('create again is refused, exit 7, and touches nothing', async () => {
+    const refused = await verb(lab(), ['create', 'photos', '--confirm', 'photos'], 7)
+    expect(refused.stderr).toContain('exists since')
+  })
+
+  test('up mounts, and a second up changes nothing', async () => {
+    const plan = await verb(lab(), ['up', 'photos', '--dry-run'])
+    for (const words of ['netlink nbd CONNECT index=0', 'cryptsetup open', 'mount -i -t btrfs', 'ssh -N'])
+      expect(plan.stdout).toContain(words)
+    expect(await leftOnClient(lab())).toEqual([])
+    const up = await verb(lab(), ['up', 'photos'])
+    expect(up.stdout).toContain('photos is up at /vault/photos on fsn, gra')
+    const again = await verb(lab(), ['up', 'photos'])
+    expect(again.stdout).toContain('already up')
+    const mounted = (await lab().client.run('grep /vault/photos /proc/self/mountinfo')).stdout
+    for (const option of ['nosuid', 'nodev', 'noatime', 'compress=zstd:3']) expect(mounted).toContain(option)
+  })
+
+  test('status is healthy, in words and as JSON', async () => {
+    const report = await status()
+    expect(report.verdict).toBe('healthy')
+    expect(report.members.map((member: { mirror: string }) => member.mirror)).toEqual(['in sync', 'in sync'])
+    const shown = await verb(lab(), ['status', 'photos', '--check'])
+    expect(shown.stdout).toContain('HEALTHY')
+  })
+
+  test('real files go in', async () => {
+    const copied = await lab().client.run(
+      `tar -C ${lab().client.repository}/node_modules -cf - zod yaml | tar -C /vault/photos -xf - && ` +
+        `printf 'plaintext-canary-8e41 in a file' > /vault/photos/plaintext-canary-8e41.txt && sync && find /vault/photos -type f | wc -l`,
+    )
+    expect(Number(copied.stdout)).toBeGreaterThan(500)
+  })
+
+  test('a busy vault is not taken down: exit 6, who and what, and it stays mounted', async () => {
+    const holder = lab().client.start('cd /vault/photos && exec sleep 600')
+    await lab().client.run('for i in $(seq 50); do pgrep -f "^sleep 600" && exit 0; sleep 0.1; done; exit 1')
+    const refused = await verb(lab(), ['down', 'photos'], 6)
+    expect(refused.stderr).toMatch(/pid \d+ sleep: cwd \/vault\/photos/)
+    await holder.stop()
+    expect((await status()).verdict).toBe('healthy')
+  })
+
+  test('a stranger on the network reaches SSH and nothing else', async () => {
+    for (const server of lab().servers) {
+      expect((await lab().bystander?.reach(server.address, 22))?.reach).toBe('open')
+      for (const port of [10809, 10810, 1043]) {
+        expect((await lab().bystander?.reach(server.address, port))?.reach).not.toBe('open')
+      }
+      const listening = (await server.run("ss -Hltn | awk '{print $4}'")).stdout.trim().split('\n')
+      expect(listening.filter((address) => !address.endsWith(':22'))).toEqual([])
+    }
+  })
+
+  let before = ''
+  test('down proves what every server holds and leaves nothing behind, here or there', async () => {
+    before = await hashes()
+    const down = await verb(lab(), ['down', 'photos'])
+    expect(down.stdout).toMatch(
+      /fsn holds generation (\d+), read back[\s\S]*gra holds generation \1, read back/,
+    )
+    expect(down.stdout).toContain('photos is down; everything that was written is on every server')
+    expect(await leftOnClient(lab())).toEqual([])
+    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    const again = await verb(lab(), ['down', 'photos'])
+    expect(again.stdout).toContain('already down')
+  })
+
+  test("the provider's disk holds no plain text, no LUKS header and no Btrfs magic", async () => {
+    for (const server of lab().servers) {
+      for (const word of ['plaintext-canary-8e41', canary, 'LUKS', '_BHRfS_M', 'photos', 'cloudvault']) {
+        const { stdout } = await server.run(`LC_ALL=C grep -a -c -F '${word}' ${disk} || true`)
+        expect(`${word}: ${stdout.trim()}`).toBe(`${word}: 0`)
+      }
+    }
+  })
+
+  test('up again brings the same bytes back', async () => {
+    await verb(lab(), ['up', 'photos'])
+    expect(await hashes()).toBe(before)
+  })
+
+  test('a killed server that comes back is a pause for the writer and nothing more', async () => {
+    const [fsn] = lab().servers
+    const writer = lab().client.start(
+      'fio --name=w --directory=/vault/photos --rw=randwrite --bs=16k --size=24m --fsync=8 --time_based --runtime=20 --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=normal',
+    )
+    await lab().client.run('sleep 4')
+    await fsn?.run('kill -9 $(pgrep -x nbd-server)')
+    const ended = await writer.wait()
+    expect(`${ended.code} ${ended.stdout}${ended.stderr}`).toMatch(/^0 [\s\S]*err= 0/)
+    const report = await status()
+    expect(report.verdict).toBe('healthy')
+    expect(report.members.map((member: { errors: { write: number } }) => member.errors.write)).toEqual([0, 0])
+  })
+
+  test('blocks that a provider damages are mended from the other one', async () => {
+    const victim = lab().server('gra')
+    await lab().client.run('sync; echo 3 > /proc/sys/vm/drop_caches')
+    await victim.run(
+      `for at in $(seq 20 4 240); do dd if=/dev/urandom of=${disk} bs=64K count=1 seek=$((at*16)) conv=notrunc status=none; done`,
+    )
+    const scrubbed = await verb(lab(), ['scrub', 'photos'])
+    expect(scrubbed.stdout).toMatch(/gra held \d+ wrong blocks/)
+    expect(scrubbed.stdout).toContain('every copy is right now')
+    await lab().client.run('echo 3 > /proc/sys/vm/drop_caches')
+    await lab().client.run('rm /vault/photos/w.0.0')
+    expect(await hashes()).toBe(before)
+    expect((await status()).verdict).toBe('healthy')
+    await verb(lab(), ['down', 'photos'])
+  })
+
+  test('with one provider off: refused with the choices, and read-only when asked for', async () => {
+    await lab().server('fsn').kill()
+    const refused = await verb(lab(), ['up', 'photos'], 7)
+    expect(refused.stderr).toContain('--degraded=ro')
+    expect(await leftOnClient(lab())).toEqual([])
+    const up = await verb(lab(), ['up', 'photos', '--degraded=ro'])
+    expect(up.stdout).toContain('read-only')
+    expect(await hashes()).toBe(before)
+    const denied = await lab().client.run('touch /vault/photos/x', { allowFail: true })
+    expect(denied.stderr).toContain('Read-only file system')
+    await verb(lab(), ['down', 'photos'])
+    await lab().server('fsn').start()
+    await verb(lab(), ['up', 'photos'])
+    expect((await status()).verdict).toBe('healthy')
+    await verb(lab(), ['down', 'photos'])
+  })
+})
