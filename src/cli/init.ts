@@ -13,7 +13,7 @@ import {
 } from './init/draft.ts'
 import { interview } from './init/interview.ts'
 import { flagText, holes, judge } from './init/judge.ts'
-import { exists, refuseExisting, targetPath, writeNew } from './init/save.ts'
+import { exists, refuseExisting, schemaFile, targetPath, writeNew } from './init/save.ts'
 import { askKey } from './init/server-questions.ts'
 import { checkAll, type WizardProbes } from './init/servers.ts'
 import { equivalent, equivalentLine, profileText } from './init/write.ts'
@@ -170,7 +170,7 @@ const finish = async (
   target: (vault: string) => Promise<string>,
   provision: InitTools['provision'],
 ): Promise<ExitCode> => {
-  const text = profileText(draft)
+  const text = profileText(draft, await schemaFile(world.self))
   const vault = draft.vault ?? ''
   const { warnings } = parseProfile(text, `${vault}.yaml`) // what is written can be read
   const path = options.print ? undefined : await target(vault)

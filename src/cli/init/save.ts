@@ -37,6 +37,12 @@ export const refuseExisting = async (path: string): Promise<void> => {
   if (await exists(path)) throw existing(path)
 }
 
+/** The editor schema that is shipped with the program, if it is where a package has it. */
+export const schemaFile = async (self: World['self']): Promise<string | undefined> => {
+  const path = join(dirname(dirname(self[1] ?? '')), 'profiles', 'profile.schema.json')
+  return path.startsWith('/') && (await exists(path)) ? path : undefined
+}
+
 /** A new file, readable by its owner only; never an existing one. Under sudo it belongs to the person. */
 export const writeNew = async (path: string, text: string, env: World['env']): Promise<void> => {
   const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })

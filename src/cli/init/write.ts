@@ -33,12 +33,11 @@ const diskFile = (draft: Draft, member: MemberDraft): string => {
   return `/srv/cloudvault/${stem}${shared ? `-${members.indexOf(member) + 1}` : ''}.img`
 }
 
-/** The profile as YAML, commented, ready to be edited by hand. */
-export const profileText = (draft: Draft, schema = './profile.schema.json'): string => {
+/** The profile as YAML, commented, ready to be edited by hand. @param schema what editors check it with */
+export const profileText = (draft: Draft, schema?: string): string => {
   const mirror = draft.mirror ?? usualMirror(draft.members.length)
   return [
-    `# yaml-language-server: $schema=${schema}`,
-    '#',
+    ...(schema ? [`# yaml-language-server: $schema=${schema}`, '#'] : []),
     `# Written by \`cloudvault init\`. After an edit: cloudvault check ${escapeLine(draft.vault ?? '')}`,
     '',
     line('version: 1', 'of this format'),

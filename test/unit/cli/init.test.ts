@@ -130,6 +130,16 @@ describe('init with all answers in flags', () => {
     await expect(stat(written())).rejects.toThrow('ENOENT')
   })
 
+  it('points editors to the schema where the program has one', async () => {
+    const self = ['node', new URL('../../../bin/cloudvault.js', import.meta.url).pathname]
+    await initVerb({ ...world, self }, 'photos', { ...complete, print: true }, { probes: probing(both) })
+    const schema = new URL('../../../profiles/profile.schema.json', import.meta.url).pathname
+    expect(world.stdout.text.split('\n')[0]).toBe(`# yaml-language-server: $schema=${schema}`)
+    const elsewhere = testWorld({ env: { HOME: dir } })
+    await initVerb(elsewhere, 'photos', { ...complete, print: true }, { probes: probing(both) })
+    expect(elsewhere.stdout.text).not.toContain('$schema')
+  })
+
   it('--json answers with one object', async () => {
     await initVerb(world, 'photos', { ...complete, json: true }, { probes: probing(both) })
     const answer = JSON.parse(world.stdout.text)

@@ -51,6 +51,7 @@ const world = {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
+  self: [],
   signal: controller.signal,
   local: { name: 'here', run: async () => ({ code: 1, stdout: '', stderr: '' }) },
 } as unknown as World
