@@ -247,6 +247,19 @@ describe('disconnect', () => {
     await lab().client.run('dmsetup remove --retry cv-lab-hold')
   })
 
+  test('says when somebody keeps the device open (exit 6), and is done when that ends', async () => {
+    await attach('connect', 5, where(), 'abc', 'cv-lab-open')
+    const open = lab().client.start(['sh', '-c', 'exec 9</dev/nbd5; echo open; sleep 60'])
+    for (let tries = 0; open.output().stdout !== 'open\n' && tries < 100; tries++) await sleep(100)
+    expect(await attach('disconnect', 5)).toMatchObject({
+      exit: 6,
+      fault: expect.stringMatching(/something still has it open/),
+    })
+    expect(await attach('reconfigure', 5, where(), 'abc', 'cv-lab-open')).toMatchObject({ exit: 7 })
+    await open.stop()
+    await expect.poll(() => attach('state', 5), { timeout: 10_000 }).toMatchObject({ connected: false })
+  })
+
   test('frees the device; twice is once', async () => {
     expect(await attach('disconnect', 0)).toEqual({ done: 'disconnect' })
     expect(await attach('disconnect', 0)).toEqual({ done: 'disconnect' })

@@ -99,6 +99,19 @@ describe('an honest server', () => {
   })
 })
 
+it('a name with several addresses is tried until one answers', async () => {
+  server = createServer((socket) => {
+    open.add(socket)
+    socket.on('error', () => {})
+    socket.write(honest)
+  })
+  await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const { close } = await dial({ kind: 'tcp', host: 'localhost', port }, 'disk', 5_000)
+  close()
+})
+
 describe('a bad server', () => {
   it('that says nothing is given up at the deadline, while the event loop lives', async () => {
     let ticks = 0
