@@ -16,34 +16,38 @@ const commandMs = 15_000
 /** Probes that go over the network, as the user who typed the command. */
 export const networkProbes = (world: Pick<World, 'local' | 'env' | 'signal'>): WizardProbes => ({
   reach: async (target, request) => {
+    let shown: string | undefined
     try {
       const resolved = await resolveSsh(world.local, target, world.env)
-      let asked = false
       const server = await connectSsh(world.local, resolved, {
         name: request.name,
         deadlineMs: connectMs,
         signal: world.signal,
         ...(request.pin ? { pin: request.pin } : {}),
         onUnknownKey: (fingerprint, type) => {
-          asked = true
+          shown = fingerprint
           return request.acceptKey(fingerprint, type)
         },
       })
       try {
-        return await lookAround(server, request, asked)
+        return await lookAround(server, request, shown !== undefined)
       } finally {
         await server.close()
       }
     } catch (error) {
-      return unreached(error)
+      return unreached(error, shown)
     }
   },
 })
 
 /** Expected failures are answers here; an interruption and a bug are not. */
-const unreached = (error: unknown): Unreached => {
+const unreached = (error: unknown, shown: string | undefined): Unreached => {
   if (!(error instanceof Fault) || error.exit === Exit.interrupted) throw error
-  const { detail, next } = error.details
+  const { detail } = error.details
+  const declined = shown !== undefined && error.exit === Exit.trust
+  const next = declined
+    ? `compare it with the provider's console, then add host-key=${shown} to its --member`
+    : error.details.next
   return { error: error.message, exit: error.exit, ...(detail ? { detail } : {}), ...(next ? { next } : {}) }
 }
 
