@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { commandFailed } from '../../engine/action.ts'
-import type { Finding, Step } from '../../engine/step.ts'
+import type { Action, Finding, Step } from '../../engine/step.ts'
 import { nftTable } from '../../names.ts'
 import { putFile, readRemote, run } from '../files.ts'
 import { placeOf, type Site } from '../site.ts'
@@ -37,20 +37,18 @@ export const nftablesStep = (site: Site, port: number): Step => {
     },
     up: install,
     mend: install,
-    down: [
-      {
-        ...run(
-          host,
-          'sh',
-          '-c',
-          '! nft list table inet "$1" >/dev/null 2>&1 || nft delete table inet "$1"',
-          'nft',
-          table,
-        ),
-      },
-      run(host, 'rm', '-f', '--', file),
-    ],
+    down: [],
   }
+}
+
+/** Takes table and file away, whatever of them is there. */
+export const nftablesRemoval = (site: Site): Action[] => {
+  const table = nftTable(site.vault, site.member.name)
+  const gone = '! nft list table inet "$1" >/dev/null 2>&1 || nft delete table inet "$1"'
+  return [
+    run(site.host, 'sh', '-c', gone, 'nft', table),
+    run(site.host, 'rm', '-f', '--', `${placeOf(site).etc}/firewall.nft`),
+  ]
 }
 
 /** Replaces the table as one transaction: made empty if missing, deleted, made anew. */

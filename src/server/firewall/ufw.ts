@@ -11,7 +11,7 @@ import { placeOf, type Site } from '../site.ts'
  */
 
 /** One of our rules as ufw has it. */
-interface UfwRule {
+export interface UfwRule {
   readonly from: string
   readonly port: number
 }
@@ -34,9 +34,13 @@ export const ufwStep = (site: Site, port: number, existing: readonly UfwRule[]):
     probe: () => probeUfw(host, id, port, clients),
     up: change,
     mend: change,
-    down: existing.map((rule) => run(host, 'ufw', '--force', 'delete', 'allow', ...allow(rule))),
+    down: [],
   }
 }
+
+/** Deletes our rules, known by their comment. */
+export const ufwRemoval = (site: Site, existing: readonly UfwRule[]): Action[] =>
+  existing.map((rule) => run(site.host, 'ufw', '--force', 'delete', 'allow', ...allow(rule)))
 
 const allow = (rule: UfwRule): string[] => [
   'from',
