@@ -37,7 +37,7 @@ const faultsOf = (error: unknown): readonly Fault[] | null => {
 }
 
 /** The lines of one expected failure. */
-export const faultLines = (fault: Fault, paint: Paint, sign: Signs): string[] => {
+const faultLines = (fault: Fault, paint: Paint, sign: Signs): string[] => {
   const { member, stands, next, detail } = fault.details
   const [first = '', ...more] = escapeText(fault.message).split('\n')
   const where = member ? `${escapeLine(member)}: ` : ''
@@ -69,7 +69,7 @@ const bugLines = (error: unknown, paint: Paint, sign: Signs): string[] => {
 }
 
 /** The documented JSON shape of an error, `cloudvault.error/1`. */
-export const errorJson = (error: unknown): Record<string, unknown> => {
+const errorJson = (error: unknown): Record<string, unknown> => {
   const faults = faultsOf(error)
   if (!faults?.[0]) {
     const trace = error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -23,7 +23,7 @@ export type Direction = 'up' | 'down'
 
 /** States in which a step is over, as far as is known now. */
 const finished: ReadonlySet<StepState> = new Set(['present', 'made', 'undone', 'failed', 'skipped'])
-export const isFinished = (state: StepState): boolean => finished.has(state)
+const isFinished = (state: StepState): boolean => finished.has(state)
 
 const words: Record<StepState, string> = {
   probing: 'looking',
@@ -53,7 +53,7 @@ const errorText = (error: Error): string =>
   (error instanceof Fault ? error.message : `${error.name}: ${error.message}`).split('\n')[0] ?? ''
 
 /** The sign in front of a finished step. */
-export const rowSign = (state: StepState, direction: Direction, sign: Signs, paint: Paint): string => {
+const rowSign = (state: StepState, direction: Direction, sign: Signs, paint: Paint): string => {
   if (state === 'failed') return paint('red', sign.cross)
   if (state === 'undone' && direction === 'up') return paint('yellow', sign.undo)
   if (state === 'skipped') return paint('dim', sign.skip)

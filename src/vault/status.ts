@@ -12,7 +12,7 @@ export type Verdict = 'healthy' | 'degraded' | 'stale' | 'resilvering' | 'not mi
 /** How one copy stands to the others. `alone` serves without a partner; `none` in a vault without mirrors. */
 export type MirrorState = 'in sync' | 'alone' | 'stale' | 'resilvering' | 'absent' | 'none' | 'unknown'
 
-export interface LinkReport {
+interface LinkReport {
   readonly kind: string
   readonly state: 'up' | 'down' | 'unknown'
   /** In a few words, why: "no answer since 21:04 (patience 30 s)", "not attached". */

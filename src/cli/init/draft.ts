@@ -111,7 +111,7 @@ const commandWords = (text: string): Answer<PassphraseSource> => {
 }
 
 /** "argon2id", "argon2id,memory=1GiB,iterations=4,threads=4", "pbkdf2,iterations=600000": the keys of the profile. */
-export const parseKdf = (text: string): Answer<Record<string, string | number>> => {
+const parseKdf = (text: string): Answer<Record<string, string | number>> => {
   const [algorithm = '', ...pairs] = text.split(',').map((word) => word.trim())
   const kdf: Record<string, string | number> = { algorithm }
   for (const pair of pairs) {

@@ -19,7 +19,7 @@ const line = (text: string, comment?: string): string =>
   comment ? `${text.padEnd(margin - 1)} # ${comment}` : text
 
 /** A scalar: bare where YAML 1.2 reads it back as the same text, else in JSON's quotes, which YAML reads as well. */
-export const scalar = (text: string): string => {
+const scalar = (text: string): string => {
   const bare = /^[A-Za-z/][\w./@+:-]*$/.test(text) && !/:$/.test(text)
   return bare && !/^(true|false|null|yes|no|on|off)$/i.test(text) ? text : JSON.stringify(text)
 }
