@@ -31,7 +31,8 @@ const aptSources = (): string[] => {
 }
 
 const fingerprint = (kernel: string): string => {
-  const shape = JSON.stringify([{ ...recipe }, kernel, fetchRepository])
+  const data = Object.entries(recipe).sort(([one], [other]) => (one < other ? -1 : 1))
+  const shape = JSON.stringify([data, kernel, fetchRepository])
   return createHash('sha256').update(shape).digest('hex').slice(0, 16)
 }
 

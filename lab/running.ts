@@ -27,7 +27,9 @@ export interface Running {
 export const startInGuest = (state: LabState, argv: readonly string[], options: StartOptions): Running => {
   const pidFile = `/run/lab-${randomBytes(6).toString('hex')}.pid`
   const variables = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`)
-  const body = ['sh', '-c', 'echo $$ > "$0"; exec "$@"', pidFile, 'env', ...variables, ...argv]
+  // ssh copies the modes of its own terminal, and here it has none.
+  const sane = options.tty === true ? 'stty sane rows 24 cols 80; ' : ''
+  const body = ['sh', '-c', `${sane}echo $$ > "$0"; exec "$@"`, pidFile, 'env', ...variables, ...argv]
   const [ssh = 'ssh', ...rest] = muxArgv(state)
   // On a terminal the shell is the session's leader already; otherwise it gets a group of its own to be killed by.
   const words =
