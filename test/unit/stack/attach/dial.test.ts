@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,6 +64,9 @@ describe('an honest server', () => {
     expect(offer.sizeBytes).toBe(1073741824n)
     expect(sys.getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, 16).equals(Buffer.alloc(16))).toBe(true)
     expect(sys.getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, 16).equals(Buffer.alloc(16))).toBe(true)
+    // /proc says the open flags in octal: O_NONBLOCK (04000) must be off.
+    const flags = /flags:\s*(\d+)/.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? ''
+    expect(Number.parseInt(flags, 8) & 0o4000).toBe(0)
     close()
     close()
     expect(() => sys.getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, 16)).toThrow('EBADF')
