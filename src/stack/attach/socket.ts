@@ -3,8 +3,6 @@
  * Node's own sockets cannot do this, because libuv owns their descriptors.
  * The socket is non-blocking while it is ours, so no call can outlive the deadline, and a plain blocking one when handed over.
  */
-import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../../fault.ts'
 import {
@@ -28,7 +26,8 @@ import {
   TCP_KEEPINTVL,
   TCP_NODELAY,
 } from './libc.ts'
-import { type Address, encodeInet, encodeUnix } from './sockaddr.ts'
+import { resolve } from './resolve.ts'
+import type { Address } from './sockaddr.ts'
 
 export type Target =
   | { readonly kind: 'unix'; readonly path: string }
@@ -236,22 +235,6 @@ function openStream(sys: Libc, family: number, target: Target): number {
       cause,
     })
   }
-}
-
-const maximumAddresses = 8
-
-async function resolve(target: Target, deadline: Deadline): Promise<Address[]> {
-  if (target.kind === 'unix') return [encodeUnix(target.path)]
-  if (isIP(target.host) !== 0) return [encodeInet(target.host, target.port)]
-  const found = await Promise.race([
-    lookup(target.host, { all: true }).catch((cause: unknown) => cause as Error),
-    sleep(Math.max(0, deadline.at - performance.now()), null, { ref: false }),
-  ])
-  if (found === null || found instanceof Error) {
-    const why = found === null ? `within ${deadline.totalMs / 1000} s` : `(${found.message})`
-    throw new Fault(Exit.unreachable, `the name ${target.host} cannot be resolved ${why}`)
-  }
-  return found.slice(0, maximumAddresses).map(({ address }) => encodeInet(address, target.port))
 }
 
 function int(value: number): Buffer {
