@@ -57,10 +57,13 @@ const programs = (site: Site): string[] => [
   ...(site.member.link.kind === 'plain' ? ['nft'] : []),
 ]
 
-export const packagesStep = (site: Site, usesNft: boolean): Step => {
+/** Looks which of them are missing: what is there is not installed again, for that could upgrade it. */
+export const packagesStep = async (site: Site, usesNft: boolean): Promise<Step> => {
   const wanted = programs(site).filter((program) => program !== 'nft' || usesNft)
   const table = packages[site.platform.packageManager]
-  const names = [...new Set(wanted.flatMap((program) => table[program] ?? []))]
+  const here = await Promise.all(wanted.map((program) => isThere(site, program)))
+  const missing = wanted.filter((_, index) => !here[index])
+  const names = [...new Set(missing.flatMap((program) => table[program] ?? []))]
   const commands = installers[site.platform.packageManager](names)
   const installed: string[] = []
   const { host, shared } = site
@@ -69,7 +72,7 @@ export const packagesStep = (site: Site, usesNft: boolean): Step => {
     needs: [],
     probe: () => probePrograms(site, wanted),
     up: [
-      ...(site.member.server === 'nbd-server' ? [maskDefaultService(site)] : []),
+      ...(missing.includes('nbd-server') ? [maskDefaultService(site)] : []),
       ...commands.slice(0, -1).map((argv): Action => manage(site, argv, [0, 100])),
       noteWhatIsNew(site, commands.at(-1) ?? [], names, installed),
       shared.mark('packages', 'making', () => merged(shared.get('packages')?.what, installed)),
@@ -103,13 +106,17 @@ const manage = (site: Site, argv: string[], ok: readonly number[]): Action => ({
     }),
 })
 
+const isThere = async (site: Site, program: string): Promise<boolean> => {
+  const found = await site.host.run({ argv: ['sh', '-c', 'command -v "$1"', 'look', program] })
+  if (found.code !== null) return found.code === 0
+  throw new Fault(Exit.unreachable, 'the connection was lost while the server was looked at', {
+    member: site.host.name,
+  })
+}
+
 /** Programs, not package names: what counts is that they can be called, whoever installed them. */
 const probePrograms = async (site: Site, wanted: readonly string[]): Promise<Finding> => {
-  for (const program of wanted) {
-    const found = await site.host.run({ argv: ['sh', '-c', 'command -v "$1"', 'look', program], root: true })
-    if (found.code === null) return { is: 'unknown', why: 'the connection was lost' }
-    if (found.code !== 0) return { is: 'absent' }
-  }
+  for (const program of wanted) if (!(await isThere(site, program))) return { is: 'absent' }
   if (site.member.server === 'nbdkit' && !(await hasExportnameFilter(site))) {
     return {
       is: 'differs',

@@ -33,7 +33,7 @@ export const provisionSteps = async (
   await refuseUnderSession(site, exportText(site, firewall))
   const { disk, link } = member
   const steps = [
-    packagesStep(site, firewall === 'nftables'),
+    await packagesStep(site, firewall === 'nftables'),
     userStep(site),
     scriptStep(site),
     disk.kind === 'file' ? fileDiskStep(site, disk) : deviceDiskStep(site, disk),
@@ -68,7 +68,7 @@ export const unprovisionSteps = async (
       ? []
       : [
           ours(site.shared, 'mask', unmask(site)),
-          ours(site.shared, 'packages', packagesStep(site, false)),
+          ours(site.shared, 'packages', await packagesStep(site, false)),
           ours(site.shared, 'user', userStep(site)),
           ours(site.shared, 'session script', scriptStep(site)),
         ]

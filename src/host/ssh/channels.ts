@@ -66,7 +66,8 @@ export class SshChannels {
         detail: output.stderr,
       })
     }
-    if (output.code !== 127) return
+    // 127 alone proves nothing: `command -v` in some shells ends with it as well.
+    if (output.code !== 127 || !/^env: .*No such file|(?:env|sudo): .*not found/m.test(output.stderr)) return
     throw new Fault(Exit.missing, `${command.argv[0]} is not installed on the server`, {
       member: this.name,
       detail: output.stderr,
