@@ -37,6 +37,8 @@ export class Lab {
   readonly id: string
   /** Scratch directory on this machine: disks, consoles, keys. */
   readonly dir: string
+  /** The checkout the client runs cloudvault from, on this machine. */
+  readonly repository: string
   readonly client: LabClient
   readonly servers: readonly LabServer[]
   readonly bystander: Bystander | undefined
@@ -46,6 +48,7 @@ export class Lab {
   constructor(state: LabState, startedInMs: number) {
     this.id = state.id
     this.dir = state.dir
+    this.repository = state.repository
     this.client = new LabClient(state)
     this.servers = state.servers.map((name) => new LabServer(state, name))
     this.bystander = state.bystander ? new Bystander(state) : undefined

@@ -5,7 +5,7 @@
 
 import { makeCgroup } from './cgroup.ts'
 import type { RunOptions } from './client.ts'
-import { exec, LabError, launch, type Result, until } from './exec.ts'
+import { exec, interact, LabError, launch, type Result, until } from './exec.ts'
 import { machine, net, type ServerName, serverNames } from './names.ts'
 import { closeWire, makeMachine, openWire, removeMachine, setLink } from './network.ts'
 import { initOf, pidsByArgument, pidsOfContainer, signal, startOf } from './processes.ts'
@@ -15,6 +15,21 @@ import { type Shape, startWire, stopWire } from './wire.ts'
 
 /** What systemd takes as "power off, in order": SIGRTMIN+4, in glibc's numbering. */
 const powerOff = 38
+
+/** Into all namespaces of a container, as root of its tree. */
+const enter = (init: number): string[] => [
+  'nsenter',
+  '-t',
+  String(init),
+  '-m',
+  '-u',
+  '-i',
+  '-n',
+  '-p',
+  '-C',
+  '-r',
+  '-w',
+]
 
 export class LabServer {
   readonly name: ServerName
@@ -69,12 +84,18 @@ export class LabServer {
       ...options.env,
     }
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-    const enter = ['nsenter', '-t', String(init), '-m', '-u', '-i', '-n', '-p', '-C', '-r', '-w']
-    return await exec([...enter, 'env', '-i', ...variables, ...words], {
+    return await exec([...enter(init), 'env', '-i', ...variables, ...words], {
       deadlineMs: options.deadlineMs ?? 120_000,
       allowFail: options.allowFail === true,
       ...(options.input === undefined ? {} : { input: options.input }),
     })
+  }
+
+  /** An interactive root shell on this terminal, or the given command. */
+  shell(argv: readonly string[] = ['bash', '-l']): Promise<number> {
+    const init = this.init
+    if (init === null) throw new LabError(`${this.name} is off`)
+    return interact([...enter(init), 'env', `TERM=${process.env.TERM ?? 'vt100'}`, 'HOME=/root', ...argv])
   }
 
   /**
