@@ -1,7 +1,7 @@
 import { perform } from '../engine/action.ts'
 import type { Action, CallAction, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
-import type { Command, Output } from '../host/host.ts'
+import type { Output } from '../host/host.ts'
 import { run } from './files.ts'
 import type { PackageManager } from './platform.ts'
 import type { Site } from './site.ts'
@@ -66,7 +66,7 @@ export const packagesStep = async (site: Site, usesNft: boolean): Promise<Step> 
   const names = [...new Set(missing.flatMap((program) => table[program] ?? []))]
   const commands = installers[site.platform.packageManager](names)
   const installed: string[] = []
-  const { host, shared } = site
+  const { shared } = site
   return {
     name: 'packages',
     needs: [],
@@ -79,7 +79,7 @@ export const packagesStep = async (site: Site, usesNft: boolean): Promise<Step> 
       ...commands.slice(-1).map((argv): Action => manage(site, argv, [0])),
       shared.mark('packages', 'made', () => merged(shared.get('packages')?.what, installed)),
     ],
-    down: removal(site).map((command) => ({ on: host, command })),
+    down: removal(site),
   }
 }
 
@@ -87,11 +87,34 @@ const merged = (before: readonly string[] = [], more: readonly string[]): string
   ...new Set([...before, ...more]),
 ]
 
-/** Commands that take away what we installed. */
-const removal = (site: Site): Command[] => {
+/** Takes away what we installed, unless something that came later needs it. */
+const removal = (site: Site): Action[] => {
+  const manager = site.platform.packageManager
   const names = site.shared.get('packages')?.what ?? []
   if (names.length === 0) return []
-  return [{ argv: removers[site.platform.packageManager](names), deadline: patience }]
+  const whole = removers[manager](names)
+  if (manager !== 'apt') return [manage(site, whole, [0])]
+  const asked = names.filter((name) => Object.values(packages.apt).flat().includes(name))
+  return [
+    {
+      on: site.host,
+      text: `${whole.join(' ')}   (without what other packages have come to need)`,
+      call: async () => {
+        for (const some of [names, asked]) {
+          if (some.length > 0 && (await removesOnly(site, some))) {
+            return perform(manage(site, removers.apt(some), [0]))
+          }
+        }
+      },
+    },
+  ]
+}
+
+/** Whether apt would remove these and nothing else. */
+const removesOnly = async (site: Site, names: readonly string[]): Promise<boolean> => {
+  const output = await site.host.run({ argv: [...removers.apt(names), '--simulate'], deadline: patience })
+  const gone = [...output.stdout.matchAll(/^(?:Purg|Remv) (\S+)/gm)].map((match) => match[1] ?? '')
+  return output.code === 0 && gone.every((name) => names.includes(name))
 }
 
 const manage = (site: Site, argv: string[], ok: readonly number[]): Action => ({
