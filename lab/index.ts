@@ -1,11 +1,7 @@
-/** The lab's API: what the demo, the tests and the bench use. */
-export type { Bystander, Reach } from './bystander.ts'
-export type { LabClient, RunOptions } from './client.ts'
+/** The lab's API: what the demo, the tests, the bench and `cloudvault lab` use. */
 export { LabError, type Result } from './exec.ts'
-export { attachLab, Lab, type LabOptions, runningLabs, startLab, takeDown } from './lab.ts'
-export { missing, prepareMachine } from './prerequisites.ts'
-export type { Running } from './running.ts'
+export { attachLab, type Lab, type LabOptions, runningLabs, startLab, takeDown } from './lab.ts'
+export { missing } from './prerequisites.ts'
 export type { LabServer } from './server.ts'
 export type { LabState } from './state.ts'
 export { remains, sweep } from './teardown.ts'
-export type { Shape } from './wire.ts'

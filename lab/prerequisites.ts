@@ -15,6 +15,7 @@ const programs: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   ethtool: 'ethtool',
   mke2fs: 'e2fsprogs',
+  depmod: 'kmod',
   'apt-ftparchive': 'apt-utils',
   ssh: 'openssh-client',
   'ssh-keygen': 'openssh-client',
