@@ -54,8 +54,7 @@ export class Context {
    * @throws Fault 2 profile, 5 damaged record, 6 another cloudvault is at work on it
    */
   static async open(world: World, name: string, options: { readonly change: boolean }): Promise<Context> {
-    const { profile, warnings } = await openProfile(name, world.env)
-    for (const warning of warnings) world.stderr.write(`warning: ${warning}\n`)
+    const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
     const lock = options.change ? await world.local.lock(paths.lock, profile.vault) : null
     try {

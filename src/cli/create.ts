@@ -6,7 +6,7 @@ import { unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
-import { readRecord } from '../record/record.ts'
+import { readRecord, writeRecord } from '../record/record.ts'
 import { formatSteps } from '../stack/format.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { newPassword, typedName } from '../ui/ask.ts'
@@ -56,12 +56,7 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
     } finally {
       secret.wipe()
     }
-    const kit = await writeKit(
-      world.local,
-      context.profile,
-      context.paths,
-      options.kit ?? context.paths.state,
-    )
+    const kit = await makeKit(world, context, options.kit ?? context.paths.state)
     tell(world, context, kit, options.json === true)
     return Exit.ok
   } finally {
@@ -150,6 +145,15 @@ const giveToOwner = async (context: Context): Promise<void> => {
   const { at, owner } = context.profile.mount
   if (!owner) return
   await perform({ on: context.vault.local, command: { argv: ['chown', '--', owner, at] } })
+}
+
+/** Written last, with the final record in it; the record here notes where it is. */
+const makeKit = async (world: World, context: Context, directory: string): Promise<string> => {
+  const path = await writeKit(world.local, context.profile, context.paths, directory)
+  const record = await readRecord(context.paths.record)
+  if (record)
+    await writeRecord(context.paths.record, { ...record, kit: { path, at: new Date().toISOString() } })
+  return path
 }
 
 const tell = (world: World, context: Context, kit: string, json: boolean): void => {

@@ -70,8 +70,11 @@ export const initVerb = async (
 }
 
 const realTools = async (world: World): Promise<InitTools> => {
-  const { networkProbes } = await import('./init-probes.ts')
-  return { probes: networkProbes(world) }
+  const [{ networkProbes }, { provisionVerb }] = await Promise.all([
+    import('./init-probes.ts'),
+    import('./provision.ts'),
+  ])
+  return { probes: networkProbes(world), provision: (path) => provisionVerb(world, path, [], {}) }
 }
 
 /** `cloudvault` alone on a terminal: the wizard when there is no profile yet, else the vaults there are. */

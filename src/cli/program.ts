@@ -83,12 +83,13 @@ verb('init [name]', 'ask for servers and write a profile', [
   .option('--from <file>', 'answers from a YAML or JSON file')
   .option('--output <path>', 'where to write the profile')
   .option('--print', 'write the profile to stdout and nowhere else')
+  .option('--owner <user>', 'who gets the top directory of the vault')
+  .option('--allow-same-provider', 'two mirrors at one provider')
   .option('--no-check', 'do not contact the servers')
+  .option('--no-input', 'ask nothing; missing answers are an error')
+  .addOption(json())
   .action((name: string | undefined, options: object) =>
-    runs(async () => (await import('./init.ts')).initVerb as Body<[string | undefined, object]>)(
-      name,
-      options,
-    ),
+    runs(async () => (await import('./init.ts')).initVerb)(name, options),
   )
 
 verb('check [names...]', 'show every fault of profiles; contacts nobody', [
@@ -113,11 +114,7 @@ verb(
   .addOption(json())
   .option('--accept-host-key <member=SHA256:…>', 'pin this key without a question; repeat it', collect, [])
   .action((name: string, members: string[], options: object) =>
-    runs(async () => (await import('./provision.ts')).provisionVerb as Body<[string, string[], object]>)(
-      name,
-      members,
-      options,
-    ),
+    runs(async () => (await import('./provision.ts')).provisionVerb)(name, members, options),
   )
 
 verb(
@@ -129,11 +126,7 @@ verb(
   .addOption(json())
   .addOption(confirm())
   .action((name: string, members: string[], options: object) =>
-    runs(async () => (await import('./unprovision.ts')).unprovisionVerb as Body<[string, string[], object]>)(
-      name,
-      members,
-      options,
-    ),
+    runs(async () => (await import('./unprovision.ts')).unprovisionVerb)(name, members, options),
   )
 
 verb('create <name>', 'format a new vault and write its recovery kit; the only verb that formats', [
@@ -196,17 +189,17 @@ verb('monitor <name>', 'watch a mounted vault and reconnect its members; started
 ]).action((name: string) => runs(async () => (await import('./monitor.ts')).monitorVerb)(name))
 
 verb(
-  'lab <action> [host]',
+  'lab <action> [target]',
   'a trusted client and untrusted servers of real kernels on this machine: up, status, shell, down',
   ['sudo cloudvault lab up', 'sudo cloudvault lab shell'],
 ).action((action: string, host: string | undefined) =>
-  runs(async () => (await import('./lab.ts')).labVerb as Body<[string, string | undefined]>)(action, host),
+  runs(async () => (await import('./lab.ts')).labVerb)(action, host),
 )
 
 program.action(async (_options: object, command: Command) => {
   const [unknown] = command.args
   if (unknown === undefined && process.stdin.isTTY && process.stderr.isTTY) {
-    return runs(async () => (await import('./init.ts')).bareVerb as Body<[]>)()
+    return runs(async () => (await import('./init.ts')).bareVerb)()
   }
   if (unknown !== undefined) command.error(`error: unknown command '${unknown}'`)
   command.outputHelp({ error: true })

@@ -6,7 +6,7 @@ import type { World } from './world.ts'
 
 /** `cloudvault runbook`: the vault by hand, with this machine's own paths. */
 export const runbookVerb = async (world: World, name: string): Promise<ExitCode> => {
-  const { profile } = await openProfile(name, world.env)
+  const { profile } = await openProfile(name, world.env, { uid: world.uid })
   world.stdout.write(runbook(profile, vaultPaths(profile.vault, world.env).state))
   return Exit.ok
 }

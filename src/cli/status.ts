@@ -3,8 +3,7 @@ import { openProfile } from '../profile/find.ts'
 import { vaultPaths } from '../record/paths.ts'
 import { readRecord } from '../record/record.ts'
 import { supervisor } from '../stack/supervise.ts'
-import { picture } from '../ui/picture.ts'
-import { hasUnicode, painter, widthOf } from '../ui/style.ts'
+import { canvasOf, picture } from '../ui/picture.ts'
 import { lookAt } from '../vault/health.ts'
 import type { StatusReport, Verdict } from '../vault/status.ts'
 import { requireRoot } from './context.ts'
@@ -29,7 +28,7 @@ export const statusVerb = async (
   options: { readonly json?: boolean; readonly check?: boolean },
 ): Promise<ExitCode> => {
   requireRoot(world, 'status', name)
-  const { profile } = await openProfile(name, world.env)
+  const { profile } = await openProfile(name, world.env, { uid: world.uid })
   const paths = vaultPaths(profile.vault, world.env)
   const report: StatusReport = await lookAt({
     profile,
@@ -39,13 +38,6 @@ export const statusVerb = async (
     supervisor: await supervisor(world.local, paths.run),
   })
   if (options.json) world.stdout.write(`${JSON.stringify(report)}\n`)
-  else {
-    const canvas = {
-      width: widthOf(world.stdout),
-      unicode: hasUnicode(world.env),
-      paint: painter(world.env, world.stdout),
-    }
-    world.stdout.write(`${picture(report, canvas).join('\n')}\n`)
-  }
+  else world.stdout.write(`${picture(report, canvasOf(world)).join('\n')}\n`)
   return options.check ? health[report.verdict] : Exit.ok
 }

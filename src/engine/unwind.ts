@@ -48,7 +48,8 @@ export const unwind = async (
 
 /** @returns whether there was anything to undo */
 const lower = async (step: Step, run: Pick<Run, 'receipt' | 'observe'>): Promise<boolean> => {
-  if (run.receipt.state(step.name) === 'found') {
+  // What has no way down (a kernel module, a file that the next run makes anew) is only forgotten.
+  if (step.down.length === 0 || run.receipt.state(step.name) === 'found') {
     await run.receipt.forget(step.name)
     return false
   }

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
+import { writeAtomic } from '../host/files.ts'
 import type { Host, Output } from '../host/host.ts'
 
 /**
@@ -34,10 +35,7 @@ export const kernel = (local: Host): Step => ({
       command: { argv: ['modprobe', name, ...options] },
       explain: (output: Output) => missingModule(name, output),
     })),
-    {
-      on: local,
-      command: { argv: ['install', '-D', '-m', '0644', '/dev/stdin', udevRule], input: udevText },
-    },
+    { on: local, text: `write ${udevRule}`, call: () => writeAtomic(udevRule, udevText, 0o644) },
   ],
   down: [],
 })

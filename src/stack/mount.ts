@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, realpath } from 'node:fs/promises'
 import type { Action, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Output } from '../host/host.ts'
@@ -138,7 +138,9 @@ export const parseMountinfo = (text: string, at: string): Mounted | null => {
 const probeMount = async (at: string, devices: readonly string[]): Promise<Finding> => {
   const found = await mountAt(at)
   if (!found) return { is: 'absent' }
-  if (found.type === 'btrfs' && devices.includes(found.source)) {
+  // The kernel may name the device by its mapping or by its node: /dev/mapper/cv-photos-fsn is a link to /dev/dm-0.
+  const nodes = await Promise.all(devices.map((device) => realpath(device).catch(() => device)))
+  if (found.type === 'btrfs' && [...devices, ...nodes].includes(found.source)) {
     return { is: 'present', note: found.readOnly ? 'read-only' : at }
   }
   return {

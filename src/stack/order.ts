@@ -71,6 +71,7 @@ export const vaultSteps = (
     members: options.members.map((member) => member.name),
     needs: [together.name, place.name],
   })
+  const watching = options.watch ? [watcher(vault, options.supervisor, options.watch, mounted.name)] : []
   return {
     steps: [
       kernel(vault.local),
@@ -79,13 +80,14 @@ export const vaultSteps = (
       place,
       together,
       mounted,
+      ...watching,
     ],
     stacks,
   }
 }
 
 /** The monitor goes first on the way down: it must not reconnect what is being taken apart. */
-const _watcher = (vault: Vault, supervisor: Supervisor, argv: readonly string[], needs: string): Step => {
+const watcher = (vault: Vault, supervisor: Supervisor, argv: readonly string[], needs: string): Step => {
   const unit = monitorUnit(vault.profile.vault)
   return {
     name: 'monitor',

@@ -61,20 +61,15 @@ const systemdSupervisor = (local: Host): Supervisor => ({
 })
 
 /**
- * Without systemd: its own session, its pid in a file. The loop is the restart; it ends when the pid file is gone.
- * `exec` is not used for the child so that the shell can start it again.
+ * Without systemd: a shell of its own session, its pid in a file ($0), that starts the program again when it ends, until
+ * it is told to end itself.
  */
-const daemonScript = `
-pidfile=$1; shift
-echo $$ > "$pidfile"
-child=
-trap 'trap - TERM; rm -f "$pidfile"; [ -n "$child" ] && kill "$child" 2>/dev/null; exit 0' TERM
-while [ -e "$pidfile" ]; do
-  "$@" & child=$!
-  wait "$child"
-  sleep 1
-done
-`
+const daemonScript = [
+  'exec </dev/null >/dev/null 2>>"$0.log"',
+  'echo $$ >"$0"',
+  'trap \'rm -f "$0"; [ -z "$child" ] || kill "$child"; exit 0\' TERM',
+  'while [ -e "$0" ]; do "$@" & child=$!; wait "$child"; sleep 1; done',
+].join('; ')
 
 const daemonSupervisor = (local: Host, run: string): Supervisor => {
   const pidFile = (name: string) => join(run, `${name}.pid`)
@@ -85,10 +80,7 @@ const daemonSupervisor = (local: Host, run: string): Supervisor => {
       {
         on: local,
         command: {
-          argv: [
-            ...['setsid', '--fork', 'sh', '-c', `exec >/dev/null 2>>"$0" </dev/null; ${daemonScript}`],
-            ...[join(run, `${name}.log`), pidFile(name), ...argv],
-          ],
+          argv: [...['setsid', '--fork', 'sh', '-c', daemonScript, pidFile(name), ...argv]],
         },
       },
     ],
@@ -118,7 +110,7 @@ const stopDaemon = async (file: string, name: string): Promise<void> => {
   if (pid === null) return
   process.kill(pid, 'SIGTERM')
   for (let waited = 0; waited < 100 && (await daemonPid(file, name)) !== null; waited++) await pause(100)
-  if ((await daemonPid(file, name)) !== null) process.kill(pid, 'SIGKILL')
+  if ((await daemonPid(file, name)) !== null) process.kill(-pid, 'SIGKILL') // the group: the program must not outlive its shell
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

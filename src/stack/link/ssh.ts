@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import type { Action } from '../../engine/step.ts'
 import { Exit, Fault } from '../../fault.ts'
+import { writeAtomic } from '../../host/files.ts'
 import { knownHostsLine, opensshArguments, type RemoteHost } from '../../host/ssh.ts'
 import { farSide, linkUnit, memberId } from '../../names.ts'
 import type { Member } from '../../profile/profile.ts'
@@ -55,10 +56,8 @@ const startPump = (
     { on: vault.local, command: { argv: ['mkdir', '-p', '-m', '0700', vault.paths.run] } },
     {
       on: vault.local,
-      command: {
-        argv: ['install', '-D', '-m', '0600', '/dev/stdin', knownHosts],
-        input: knownHostsLine(alias, remote.hostKey),
-      },
+      text: `write ${knownHosts}: ${remote.hostKey.type} ${remote.hostKey.fingerprint}, the only key it accepts`,
+      call: () => writeAtomic(knownHosts, knownHostsLine(alias, remote.hostKey)),
     },
     ...supervisor.start(linkUnit(name, member), pump),
     { on: vault.local, text: `wait up to 20 s for ${socket}`, call: () => appears(socket, member) },
