@@ -40,15 +40,16 @@ export class SshChannels {
 
   /** @param raise put `sudo -n` in front */
   async run(command: Command, raise: boolean): Promise<Output> {
-    if (this.#running >= parallel) await new Promise<void>((go) => this.#waiting.push(go))
-    this.#running++
+    if (this.#running < parallel) this.#running++
+    else await new Promise<void>((go) => this.#waiting.push(go)) // the place is handed over, not given up
     try {
       const output = await this.#execute(command, raise)
       this.#complain(command, output, raise)
       return output
     } finally {
-      this.#running--
-      this.#waiting.shift()?.()
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#running--
     }
   }
 
