@@ -104,7 +104,7 @@ const serverDies = async (lab: Lab): Promise<void> => {
   const writer = lab.client.start(writerScript)
   await lab.client.run('sleep 3')
   const fsn = lab.server('fsn')
-  await fsn.run('kill -9 $(pgrep -x nbd-server)')
+  await fsn.run('systemctl kill --signal=KILL cv-photos-fsn.service')
   tell(
     'fsn: nbd-server was killed with SIGKILL; systemd brings it back, the monitor gives the kernel a new connection',
   )

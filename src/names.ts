@@ -1,7 +1,6 @@
 /**
  * Names carry ownership: everything cloudvault makes, here or on a server, is called cv-<vault>-<member>…, so that
- * `status` and `down` work from names alone when the receipt is lost. The parser stands beside the formatter.
- *
+ * `status` and `down` work from names alone when the receipt is lost.
  * A vault's name may hold dashes, a member's may not: the last dash of cv-<vault>-<member> separates them.
  */
 
@@ -11,12 +10,6 @@ export const memberPattern = /^[a-z][a-z0-9]{0,15}$/
 /** dm-crypt mapping, NBD backend identifier, and stem of every unit name of one member. */
 export const memberId = (vault: string, member: string): string => `cv-${vault}-${member}`
 
-/** The inverse of `memberId`; null when the name is not one of ours. */
-export const parseMemberId = (id: string): { vault: string; member: string } | null => {
-  const match = /^cv-([a-z][a-z0-9-]{0,23})-([a-z][a-z0-9]{0,15})$/.exec(id)
-  return match?.[1] && match[2] ? { vault: match[1], member: match[2] } : null
-}
-
 /** The dm-crypt device of one member. */
 export const mapperPath = (vault: string, member: string): string => `/dev/mapper/${memberId(vault, member)}`
 
@@ -25,7 +18,8 @@ export const linkUnit = (vault: string, member: string): string => `${memberId(v
 export const monitorUnit = (vault: string): string => `cv-${vault}-monitor`
 
 /** nftables takes no dashes in bare identifiers; a vault's name has no underscore, so this stays unambiguous. */
-export const nftTable = (vault: string, member: string): string => memberId(vault, member).replaceAll('-', '_')
+export const nftTable = (vault: string, member: string): string =>
+  memberId(vault, member).replaceAll('-', '_')
 
 /** Paths and names on the far side of one member. */
 export const farSide = (vault: string, member: string) => {

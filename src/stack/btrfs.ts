@@ -88,9 +88,6 @@ export interface ChunkTable {
 
 const sysfs = (fsid: string): string => `/sys/fs/btrfs/${fsid}`
 
-export const isMounted = async (fsid: string): Promise<boolean> =>
-  (await readdir(`${sysfs(fsid)}/devinfo`).catch(() => null)) !== null
-
 export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
   const kinds = await Promise.all(
     (['data', 'metadata', 'system'] as const).map(async (kind) => {
@@ -147,12 +144,6 @@ export const readDeviceErrors = async (fsid: string, devid: number): Promise<Dev
     generation: count('generation_errs'),
     missing: missing.trim() !== '0',
   }
-}
-
-/** Generation of the running transaction; null on kernels that do not tell. */
-export const readGeneration = async (fsid: string): Promise<number | null> => {
-  const text = await readFile(`${sysfs(fsid)}/generation`, 'utf8').catch(() => null)
-  return text === null ? null : Number(text)
 }
 
 /** Writes everything out and commits: what was acknowledged is in the committed tree afterwards. */

@@ -145,7 +145,7 @@ describe('the first vault', () => {
       'fio --name=w --directory=/vault/photos --rw=randwrite --bs=16k --size=24m --fsync=8 --time_based --runtime=20 --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=normal',
     )
     await lab().client.run('sleep 4')
-    await fsn?.run('kill -9 $(pgrep -x nbd-server)')
+    await fsn?.run('systemctl kill --signal=KILL cv-photos-fsn.service')
     const ended = await writer.wait()
     expect(`${ended.code} ${ended.stdout}${ended.stderr}`).toMatch(/^0 [\s\S]*err= 0/)
     const report = await status()

@@ -116,7 +116,11 @@ describe('climbing a plan', () => {
         if (made === name) controller.abort()
       }
       const receipt = await receiptIn()
-      const outcome = await climb(world.steps(), { receipt, signal: controller.signal, observe: quiet }).catch((e) => e)
+      const outcome = await climb(world.steps(), {
+        receipt,
+        signal: controller.signal,
+        observe: quiet,
+      }).catch((e) => e)
       expect(outcome).toBeInstanceOf(Fault)
       expect(outcome.exit).toBe(Exit.interrupted)
       expect([...world.standing]).toEqual([])
@@ -168,8 +172,14 @@ describe('climbing a plan', () => {
     const world = new World()
     const steps = world
       .steps()
-      .map((step) => (step.name === 'open a' ? { ...step, probe: async () => ({ is: 'unknown' as const, why: 'EIO' }) } : step))
-    const error = await climb(steps, { receipt: await receiptIn(), signal: calm, observe: quiet }).catch((e) => e)
+      .map((step) =>
+        step.name === 'open a'
+          ? { ...step, probe: async () => ({ is: 'unknown' as const, why: 'EIO' }) }
+          : step,
+      )
+    const error = await climb(steps, { receipt: await receiptIn(), signal: calm, observe: quiet }).catch(
+      (e) => e,
+    )
     expect(error.exit).toBe(Exit.unreachable)
     expect(world.log).not.toContain('up open a')
   })
