@@ -18,17 +18,19 @@ export interface Platform {
 }
 
 /** os-release ID or ID_LIKE → package manager. Only apt is tested; the others follow the same table. */
-const managers: Readonly<Record<string, PackageManager>> = {
-  debian: 'apt',
-  ubuntu: 'apt',
-  fedora: 'dnf',
-  rhel: 'dnf',
-  centos: 'dnf',
-  alpine: 'apk',
-  suse: 'zypper',
-  opensuse: 'zypper',
-  arch: 'pacman',
-}
+const managers: ReadonlyMap<string, PackageManager> = new Map(
+  Object.entries({
+    debian: 'apt',
+    ubuntu: 'apt',
+    fedora: 'dnf',
+    rhel: 'dnf',
+    centos: 'dnf',
+    alpine: 'apk',
+    suse: 'zypper',
+    opensuse: 'zypper',
+    arch: 'pacman',
+  } as const),
+)
 
 /** @throws Fault 3 when it is no Linux with systemd, or one whose package manager we do not know */
 export const readPlatform = async (host: Host): Promise<Platform> => {
