@@ -47,7 +47,7 @@ export const readPlatform = async (host: Host): Promise<Platform> => {
   }
   const ids = [release.get('ID') ?? '', ...(release.get('ID_LIKE') ?? '').split(/\s+/)]
   const packageManager = ids
-    .map((id) => managers[id.replace(/-.*$/, '')])
+    .map((id) => managers.get(id.replace(/-.*$/, '')))
     .find((found) => found !== undefined)
   if (!packageManager) {
     throw new Fault(Exit.missing, `no package manager is known for ${name}`, {
