@@ -93,13 +93,13 @@ const oneAtATime = (world: World): AskKey => {
 
 /**
  * Writes the keys that were accepted into the profile, comments kept.
- * @returns names of the members whose key was pinned now
+ * @returns the keys that were pinned now
  */
 export const pinKeys = async (
   world: World,
   profile: Profile,
   remotes: ReadonlyMap<string, RemoteHost>,
-): Promise<string[]> => {
+): Promise<PinnedKey[]> => {
   const unpinned = profile.members.filter((member) => !member.hostKey && remotes.has(member.name))
   if (unpinned.length === 0) return []
   const { text } = await openProfile(profile.path, world.env)
@@ -109,5 +109,15 @@ export const pinKeys = async (
     text,
   )
   await writeProfile(profile.path, text, pinned)
-  return unpinned.map((member) => member.name)
+  return unpinned.map(({ name }) => ({
+    member: name,
+    hostKey: remotes.get(name)?.hostKey.fingerprint ?? '',
+    trustedBy: remotes.get(name)?.trustedByKnownHosts ? 'known_hosts' : 'you',
+  }))
+}
+
+export interface PinnedKey {
+  readonly member: string
+  readonly hostKey: string
+  readonly trustedBy: 'known_hosts' | 'you'
 }

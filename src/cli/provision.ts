@@ -9,7 +9,7 @@ import { provisionSteps } from '../server/steps.ts'
 import { tasks } from '../ui/tasks.ts'
 import { groupsOf } from './context.ts'
 import { printPlan } from './plan.ts'
-import { acceptedKeys, connectMembers, pinKeys } from './provision-connect.ts'
+import { acceptedKeys, connectMembers, type PinnedKey, pinKeys } from './provision-connect.ts'
 import type { World } from './world.ts'
 
 /** `cloudvault provision`: sets the servers up. Twice changes nothing, and says so. */
@@ -126,7 +126,7 @@ const allOf = async <T>(work: readonly Promise<T>[]): Promise<T[]> => {
 const summary = (
   world: World,
   profile: Profile,
-  pinned: readonly string[],
+  pinned: readonly PinnedKey[],
   applied: ReadonlyMap<string, readonly Applied[]>,
   json: boolean,
 ): void => {
@@ -138,7 +138,10 @@ const summary = (
     )
     return
   }
-  for (const member of pinned) world.stdout.write(`${member}: host key pinned in ${profile.path}\n`)
+  for (const { member, trustedBy } of pinned) {
+    const known = trustedBy === 'known_hosts' ? ' (known_hosts has it)' : ''
+    world.stdout.write(`${member}: host key pinned in ${profile.path}${known}\n`)
+  }
   for (const [member, steps] of applied) {
     const made = steps
       .filter(({ result }) => result !== 'present')

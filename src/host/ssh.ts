@@ -15,7 +15,7 @@ import { establish } from './ssh/trust.ts'
  * host key unless it is told otherwise: here it is always told.
  */
 
-export { fingerprintOf, fingerprintPattern, type HostKey, knownHostsLine } from './ssh/key.ts'
+export { fingerprintPattern, type HostKey, knownHostsLine } from './ssh/key.ts'
 export { opensshArguments } from './ssh/openssh.ts'
 export { type ResolvedSsh, resolveSsh } from './ssh/resolve.ts'
 

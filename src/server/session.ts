@@ -94,7 +94,7 @@ export const takeSession = async (
   host: Host & { readonly user: string },
   request: TakeRequest,
 ): Promise<Taken> => {
-  const output = await host.run(takeCommand(request, host.user))
+  const output = await runScript(host, takeCommand(request, host.user), request.vault, request.member)
   if (output.code !== 0) throw takeFailed(request.vault, request.member, output)
   return parseTaken(request.member, output.stdout)
 }
@@ -143,7 +143,7 @@ export const releaseSession = async (
   member: string,
   nonce: string,
 ): Promise<void> => {
-  const output = await host.run(releaseCommand(vault, member, nonce))
+  const output = await runScript(host, releaseCommand(vault, member, nonce), vault, member)
   if (output.code !== 0) throw releaseFailed(vault, member, output)
 }
 
@@ -160,7 +160,7 @@ export const releaseFailed = (vault: string, member: string, output: Output): Fa
 
 /** @throws Fault 3 when the server is not provisioned for this member, 4 when it does not answer sensibly */
 export const showSession = async (host: Host, vault: string, member: string): Promise<Session> => {
-  const output = await host.run(showCommand(vault, member))
+  const output = await runScript(host, showCommand(vault, member), vault, member)
   if (output.code !== 0) throw sessionFailed(vault, member, output, 'the session could not be looked at')
   const said = fields(output.stdout)
   const bootId = said.get('boot')
@@ -169,6 +169,16 @@ export const showSession = async (host: Host, vault: string, member: string): Pr
   const [holder, nonce, since] = [said.get('holder'), said.get('nonce'), said.get('since')]
   if (!holder || !nonce || !since) throw nonsense(member, output.stdout)
   return { held: true, holder, nonce, since, serving: said.get('serving') === 'yes', bootId }
+}
+
+/** A server without the script is one that was never provisioned: the error says what to type. */
+const runScript = async (host: Host, command: Command, vault: string, member: string): Promise<Output> => {
+  try {
+    return await host.run(command)
+  } catch (error) {
+    if (!(error instanceof Fault) || error.exit !== Exit.missing) throw error
+    throw error.with({ next: `cloudvault provision ${vault} ${member}` })
+  }
 }
 
 const noncePattern = /^[0-9a-f]{32}$/

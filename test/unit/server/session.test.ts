@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
+import { Exit, Fault } from '../../../src/fault.ts'
 import {
   newNonce,
   releaseSession,
@@ -90,6 +91,14 @@ describe('show and release', () => {
   test('release with a nonce that is no longer ours: exit 6', async () => {
     const refused = releaseSession(server({ code: 6, stdout: held }), 'photos', 'fsn', newNonce())
     await expect(refused).rejects.toMatchObject({ exit: 6 })
+  })
+})
+
+test('a server without the script: exit 3 and what to type', async () => {
+  const run = () => Promise.reject(new Fault(Exit.missing, 'session is not installed on the server'))
+  await expect(showSession({ name: 'fsn', run }, 'photos', 'fsn')).rejects.toMatchObject({
+    exit: 3,
+    details: { next: 'cloudvault provision photos fsn' },
   })
 })
 
