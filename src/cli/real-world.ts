@@ -9,7 +9,7 @@ import type { World } from './world.ts'
 /** The world as it is: this machine, servers over SSH, this terminal, these signals. */
 
 /** An SSH handshake with a small server far away on a bad day. */
-const connectDeadline = 30_000
+const connectDeadline = 20_000
 
 export const realWorld = (): World => {
   const local = new LocalHost(process.env)
