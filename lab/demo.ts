@@ -65,7 +65,7 @@ const setUp = async (lab: Lab): Promise<void> => {
 const fill = async (lab: Lab): Promise<string> => {
   scene('2. Real files go in')
   const tree = `${lab.client.repository}/node_modules`
-  const packages = ['zod', 'yaml', 'rxjs', 'listr2', 'commander', 'ssh2', 'inquirer', '@inquirer']
+  const packages = ['knip', 'zod', 'typescript', 'yaml', '@types', 'ssh2', 'execa', '@inquirer']
   const copy = `mkdir ${vault}/tree && tar -C ${tree} -cf - ${packages.join(' ')} | tar -C ${vault}/tree -xf - && sync`
   await lab.client.run(copy, { deadlineMs: 400_000 })
   const source = await lab.client.run(
@@ -124,12 +124,12 @@ const serverDies = async (lab: Lab): Promise<void> => {
 
 const diskRots = async (lab: Lab, before: string): Promise<void> => {
   scene('4. The other provider corrupts its disk')
-  const blocks = 150
+  const blocks = 400
   await lab.client.run('sync; echo 3 > /proc/sys/vm/drop_caches')
   await lab
     .server('gra')
     .run(
-      `for i in $(seq 1 ${blocks}); do dd if=/dev/urandom of=${disk} bs=16K count=1 seek=$((i*97+80)) conv=notrunc status=none; done`,
+      `for i in $(seq 1 ${blocks}); do dd if=/dev/urandom of=${disk} bs=16K count=1 seek=$((i*31+80)) conv=notrunc status=none; done`,
     )
   tell(`gra: ${blocks} places of its disk were overwritten with noise, behind everybody's back`)
   const during = await hashes(lab)
