@@ -161,6 +161,11 @@ export class Context {
       local: this.#world.local,
       server: (member) => required(hosts.get(member), member),
       remote: (member) => this.#connected.get(member) ?? null,
+      address: async (member) => {
+        const { resolveSsh } = await import('../host/ssh.ts')
+        const { ssh } = required(byName.get(member), member)
+        return (await resolveSsh(this.#world.local, ssh, this.#world.env)).host
+      },
       bootId: known.bootId,
       holder: known.holder,
       nonce: (member) => required(facts.nonces.get(member), member),

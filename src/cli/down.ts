@@ -45,8 +45,7 @@ export const downVerb = async (
       { json: options.json === true, direction: 'down' },
     )
     if (left.failures.length > 0) throw failed(context, left)
-    await tell(world, context, left.undone, writes, options.json === true)
-    return Exit.ok
+    return await tell(world, context, left.undone, writes, options.json === true)
   } finally {
     await context.close()
   }
@@ -101,32 +100,46 @@ const failed = (context: Context, left: Awaited<ReturnType<typeof unwind>>): Fau
   })
 }
 
+/** @returns 7 when a member lacks the last state: the vault is down, but not as redundant as it should be */
 const tell = async (
   world: World,
   context: Context,
   undone: readonly string[],
   wrote: boolean,
   json: boolean,
-): Promise<void> => {
+): Promise<ExitCode> => {
   const { vault } = context.profile
   const record = await readRecord(context.paths.record)
   const proved = wrote && undone.includes('assemble') && record ? record : null
   const members = Object.entries(proved?.members ?? {}).map(([name, { generation }]) => ({
     name,
     generation,
+    behind: (proved?.generation ?? 0) - generation,
   }))
+  const lagging = members.filter((member) => member.behind > 0)
   if (json) {
-    world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.down/1', vault, undone, proved: proved ? members : null })}\n`,
-    )
-    return
-  }
-  if (undone.length === 0) {
-    world.stdout.write(`${vault} is already down\n`)
-    return
-  }
-  for (const { name, generation } of members) {
-    world.stdout.write(`${name} holds generation ${generation}, read back from its server\n`)
-  }
-  world.stdout.write(`${vault} is down${proved ? '; everything that was written is on every server' : ''}\n`)
+    const shown = { schema: 'cloudvault.down/1', vault, undone, proved: proved ? members : null }
+    world.stdout.write(`${JSON.stringify(shown)}\n`)
+  } else if (undone.length === 0) world.stdout.write(`${vault} is already down\n`)
+  else
+    world.stdout.write(`${[...members.map(holding), lastLine(vault, proved !== null, lagging)].join('\n')}\n`)
+  return lagging.length > 0 ? Exit.decide : Exit.ok
+}
+
+interface Holding {
+  readonly name: string
+  readonly generation: number
+  readonly behind: number
+}
+
+const holding = ({ name, generation, behind }: Holding): string =>
+  behind > 0
+    ? `${name} did not answer: it holds generation ${generation}, ${behind} behind`
+    : `${name} holds generation ${generation}, read back from its server`
+
+const lastLine = (vault: string, proved: boolean, lagging: readonly Holding[]): string => {
+  if (!proved) return `${vault} is down`
+  if (lagging.length === 0) return `${vault} is down; everything that was written is on every server`
+  const names = lagging.map(({ name }) => name).join(', ')
+  return `${vault} is down; everything that was written is on the other servers, ${names} lacks the last of it`
 }

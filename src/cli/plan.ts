@@ -27,9 +27,11 @@ export const planOf = async (steps: readonly Step[], direction: 'up' | 'down'): 
             : step.down
           : finding.is === 'absent'
             ? step.up
-            : finding.is === 'differs'
-              ? (step.mend ?? [])
-              : []
+            : finding.is === 'present'
+              ? (step.refresh ?? [])
+              : finding.is === 'differs'
+                ? (step.mend ?? [])
+                : []
       const found =
         finding.is === 'differs' ? finding.found : finding.is === 'unknown' ? finding.why : undefined
       return {

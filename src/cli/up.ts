@@ -2,9 +2,8 @@ import { climb } from '../engine/climb.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Member, Redundancy } from '../profile/profile.ts'
 import type { RecordData } from '../record/record.ts'
-import { reconnect } from '../stack/attach.ts'
 import { mountAt } from '../stack/mount.ts'
-import { type MemberStack, vaultSteps } from '../stack/order.ts'
+import { vaultSteps } from '../stack/order.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
 import { printPlan } from './plan.ts'
@@ -56,8 +55,7 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
       (observe) => climb(plan.steps, { receipt: context.receipt, signal: world.signal, observe }),
       { json: options.json === true },
     )
-    const revived = await reviveLinks(context, record, plan.stacks, climbed.present)
-    result(world, context, { members, readOnly, made: climbed.made, revived }, options.json === true)
+    result(world, context, { members, readOnly, made: climbed.made }, options.json === true)
     return Exit.ok
   } finally {
     await context.close()
@@ -100,7 +98,6 @@ const participants = async (context: Context, options: UpOptions): Promise<reado
     Exit.decide,
     `${names} cannot be reached; the other copy is complete, but the choice is yours`,
     {
-      member: first,
       detail: why?.message ?? '',
       stands: 'nothing was mounted',
       next: `cloudvault up ${vault}   when ${names} answers again, or cloudvault up ${vault} --degraded=ro   to read now`,
@@ -117,24 +114,6 @@ const needsKey = async (
   return findings.some((finding) => finding.is !== 'present')
 }
 
-/** Devices that were there already may have lost their connection: the kernel takes a new one only in a dead one's place. */
-const reviveLinks = async (
-  context: Context,
-  record: RecordData,
-  stacks: readonly MemberStack[],
-  present: readonly string[],
-): Promise<string[]> => {
-  const standing = stacks.filter((stack) => present.includes(`attach ${stack.member.name}`))
-  const revived = await Promise.all(
-    standing.map(async ({ member, link }) =>
-      (await reconnect(context.vault, member, link, record.members[member.name]?.sizeBytes ?? null))
-        ? member.name
-        : null,
-    ),
-  )
-  return revived.filter((member) => member !== null)
-}
-
 const result = (
   world: World,
   context: Context,
@@ -142,7 +121,6 @@ const result = (
     members: readonly Member[]
     readOnly: boolean
     made: readonly string[]
-    revived: readonly string[]
   },
   json: boolean,
 ): void => {
@@ -150,18 +128,16 @@ const result = (
   const names = outcome.members.map((member) => member.name)
   if (json) {
     world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.up/1', vault, mountedAt: mount.at, readOnly: outcome.readOnly, members: names, made: outcome.made, reconnected: outcome.revived })}\n`,
+      `${JSON.stringify({ schema: 'cloudvault.up/1', vault, mountedAt: mount.at, readOnly: outcome.readOnly, members: names, made: outcome.made })}\n`,
     )
     return
   }
   const how = outcome.readOnly ? ' read-only' : ''
-  const already = outcome.made.length === 0 && outcome.revived.length === 0
   const without =
     names.length < members.length
       ? `, DEGRADED: ${[...context.unreachable.keys()].join(', ')} is missing`
       : ''
-  const revived = outcome.revived.length > 0 ? `; reconnected: ${outcome.revived.join(', ')}` : ''
   world.stdout.write(
-    `${vault} is ${already ? 'already up' : 'up'} at ${mount.at}${how} on ${names.join(', ')}${without}${revived}\n`,
+    `${vault} is ${outcome.made.length === 0 ? 'already up' : 'up'} at ${mount.at}${how} on ${names.join(', ')}${without}\n`,
   )
 }

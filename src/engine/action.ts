@@ -15,7 +15,10 @@ export const describe = (action: Action): string => {
 
 /** Runs one action to its end. @throws Fault when the command's exit code is not among the good ones. */
 export const perform = async (action: Action): Promise<void> => {
-  if ('call' in action) return action.call()
+  if ('call' in action) {
+    await action.call()
+    return
+  }
   const output = await action.on.run(
     action.feed ? { ...action.command, input: await action.feed() } : action.command,
   )

@@ -48,7 +48,10 @@ export const climb = async (steps: readonly Step[], run: Run): Promise<Climbed> 
 const raise = async (step: Step, run: Run, begun: Set<string>): Promise<keyof Climbed> => {
   run.observe({ step: step.name, state: 'probing' })
   const finding = await step.probe()
-  if (finding.is === 'present') return keep(step, finding, run)
+  if (finding.is === 'present') {
+    for (const action of step.refresh ?? []) await perform(action)
+    return keep(step, finding, run)
+  }
   if (finding.is === 'differs' && step.mend) {
     run.observe({ step: step.name, state: 'mending', note: finding.found })
     for (const action of step.mend) await perform(action)

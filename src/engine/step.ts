@@ -29,7 +29,8 @@ export interface RunAction {
 export interface CallAction {
   readonly on: Host
   readonly text: string
-  readonly call: () => Promise<void>
+  /** Its value is of no interest. */
+  readonly call: () => Promise<unknown>
 }
 
 export type Action = RunAction | CallAction
@@ -46,6 +47,8 @@ export interface Step {
   readonly down: readonly Action[]
   /** Has no name of ours (a kernel module, a directory): found ones are left alone by `down`. */
   readonly shared?: boolean
+  /** Run when it is there already, to make sure that it is still good (a connection that may have died). Harmless when it is. */
+  readonly refresh?: readonly Action[]
   /** Run instead of failing when the probe says `differs`: the step can mend itself (a dead link, say). */
   readonly mend?: readonly Action[]
 }

@@ -123,25 +123,22 @@ const markOpen = async (vault: Vault): Promise<void> => {
   })
 }
 
-/** Pins what every member provably holds. A member that lags is named with what it lacks. */
+/**
+ * Pins what every member provably holds. Members whose server does not answer any more are pinned with what they had:
+ * the next `up` knows that they are behind. Not a single answer, or members that disagree, is no proof at all.
+ */
 const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
   const record = await readRecord(vault.paths.record)
   if (!record) throw new Fault(Exit.missing, `the record ${vault.paths.record} vanished`)
   const { open: _, ...closed } = record
   if (options.readOnly) return writeRecord(vault.paths.record, closed)
-  const found = generations(await superblocks(vault, options, true))
-  const verdict = freshness(found, record.generation)
-  if (verdict.is !== 'fresh') {
-    const lacking = Object.entries(found).map(
-      ([member, generation]) => `${member} has generation ${generation}`,
-    )
-    throw new Fault(Exit.decide, `the members do not hold the same state: ${lacking.join(', ')}`, {
-      stands: 'unmounted, every member still open',
-      next: `cloudvault up ${vault.profile.vault}   (then scrub, then down again)`,
-    })
-  }
+  const { answered, silent } = await readBack(vault, options)
+  const [failure] = silent.values()
+  if (Object.keys(answered).length === 0) throw failure ?? new Fault(Exit.unreachable, 'no member answers')
+  const verdict = freshness(answered, record.generation)
+  if (verdict.is !== 'fresh') throw disagreement(vault, answered)
   const members = Object.entries(record.members).map(
-    ([name, member]) => [name, { ...member, generation: found[name] ?? member.generation }] as const,
+    ([name, member]) => [name, { ...member, generation: answered[name] ?? member.generation }] as const,
   )
   await writeRecord(vault.paths.record, {
     ...closed,
@@ -149,5 +146,33 @@ const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
     members: Object.fromEntries(members),
     generation: verdict.generation,
     provedAt: new Date().toISOString(),
+  })
+}
+
+/** The generation each server gives back, and why the others gave none. */
+const readBack = async (vault: Vault, options: AssembleOptions) => {
+  const answered: Record<string, number> = {}
+  const silent = new Map<string, Error>()
+  await Promise.all(
+    options.members.map(async (member) => {
+      try {
+        const found = await superblocks(vault, { ...options, members: [member] }, true)
+        answered[member] = found[member]?.generation ?? 0
+      } catch (error) {
+        if (!(error instanceof Fault) || error.exit === Exit.trust) throw error
+        silent.set(member, error)
+      }
+    }),
+  )
+  return { answered, silent }
+}
+
+const disagreement = (vault: Vault, answered: Readonly<Record<string, number>>): Fault => {
+  const held = Object.entries(answered).map(
+    ([member, generation]) => `${member} has generation ${generation}`,
+  )
+  return new Fault(Exit.decide, `the members do not hold the same state: ${held.join(', ')}`, {
+    stands: 'unmounted, every member still open',
+    next: `cloudvault up ${vault.profile.vault}   (then scrub, then down again)`,
   })
 }

@@ -36,6 +36,13 @@ export const attach = (vault: Vault, member: Member, link: Link, options: Attach
     name: `attach ${member.name}`,
     needs: options.needs,
     probe: () => probeDevice(index, backend),
+    refresh: [
+      {
+        on: vault.local,
+        text: `netlink nbd RECONFIGURE ${settings}, in the place of a dead connection only`,
+        call: () => reconnect(vault, member, link, options.sizeBytes),
+      },
+    ],
     up: [
       {
         on: vault.local,

@@ -1,7 +1,9 @@
 import type { Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
+import { memberId } from '../names.ts'
 import type { Member } from '../profile/profile.ts'
 import { releaseCommand, releaseFailed, showSession, takeCommand, takeFailed } from '../server/session.ts'
+import { findByBackend } from './attach/sysfs.ts'
 import type { Vault } from './vault.ts'
 
 /**
@@ -18,6 +20,11 @@ export const session = (vault: Vault, member: Member, takeOver: boolean): Step =
     needs: [],
     probe: () => probeSession(vault, member.name, takeOver),
     up: [
+      {
+        on: vault.local,
+        text: `no device of ${member.name} may be attached: its server has forgotten the session`,
+        call: () => refuseForgotten(vault, member.name),
+      },
       {
         on: host,
         command: takeCommand(request, vault.remote(member.name)?.user ?? 'root'),
@@ -46,4 +53,22 @@ const probeSession = async (vault: Vault, member: string, takeOver: boolean): Pr
     member,
     next: `cloudvault down ${name}   (there), or cloudvault up ${name} --take-over   (fences it out first)`,
   })
+}
+
+/**
+ * A device that stands without its session: the server was rebooted. What it had acknowledged but not written may be
+ * gone, and a new connection under the mounted filesystem would hide that.
+ */
+const refuseForgotten = async (vault: Vault, member: string): Promise<void> => {
+  const { vault: name } = vault.profile
+  if ((await findByBackend(memberId(name, member))) === null) return
+  throw new Fault(
+    Exit.decide,
+    'its server has forgotten the session (it was rebooted, or somebody ended it)',
+    {
+      member,
+      stands: 'the vault is as it was; this member is not written to',
+      next: `cloudvault down ${name}, then cloudvault up ${name}   (which compares what the servers hold)`,
+    },
+  )
 }

@@ -13,6 +13,8 @@ export interface Vault {
   server(member: string): Host
   /** The connection that a verb made before planning; `up` and `create` have one for every member. */
   remote(member: string): RemoteHost | null
+  /** Host name or address of the member's server, as SSH's own configuration resolves it; contacts nobody. */
+  address(member: string): Promise<string>
   /** Of the running kernel: everything of another boot is gone. */
   readonly bootId: string
   /** Who we are in a session: "laptop/3f2a91c0:photos". */

@@ -1,4 +1,3 @@
-import { Exit, Fault } from '../../fault.ts'
 import type { Member } from '../../profile/profile.ts'
 import type { Vault } from '../vault.ts'
 import type { Link } from './link.ts'
@@ -9,12 +8,9 @@ import type { Link } from './link.ts'
  */
 export const plainLink = (vault: Vault, member: Member, link: Member['link'] & { kind: 'plain' }): Link => ({
   steps: [],
-  target: async () => {
-    const host = link.address ?? vault.remote(member.name)?.resolved.host
-    if (host) return { kind: 'tcp', host, port: link.port }
-    throw new Fault(Exit.unreachable, `the address of ${member.name} is not known without its server`, {
-      member: member.name,
-      next: 'write link.plain.address into the profile',
-    })
-  },
+  target: async () => ({
+    kind: 'tcp',
+    host: link.address ?? (await vault.address(member.name)),
+    port: link.port,
+  }),
 })
