@@ -188,5 +188,9 @@ export class LabClient {
   }
 }
 
-/** OpenSSH's master process renames itself: `ssh: /path/of/socket [mux]`. */
-const isMaster = (pid: number, socket: string): boolean => pidTitle(pid).startsWith(`ssh: ${socket} `)
+/**
+ * OpenSSH's master renames itself (`ssh: /path/of/socket [mux]`) only when it forked itself. One that is left alive
+ * notices the reboot later, ends, and takes the socket of its successor with it.
+ */
+const isMaster = (pid: number, socket: string): boolean =>
+  pidTitle(pid).startsWith(`ssh: ${socket} `) || pidTitle(pid).includes(` -S ${socket} `)
