@@ -80,6 +80,8 @@ export class LocalHost implements LocalMachine {
     if (result === 'stuck') {
       // In D state not even SIGKILL ends it (a read from a silent NBD device). Leave it: waiting would hang us too.
       running.unref()
+      // Its pipes too: they would keep this process from ending for as long as that one hangs.
+      for (const pipe of [running.stdin, running.stdout, running.stderr]) pipe?.destroy()
       throw new Fault(Exit.unreachable, `${program} hangs in the kernel and cannot be ended`, {
         detail: `pid ${running.pid}`,
       })
