@@ -56,6 +56,8 @@ export class Context {
   static async open(world: World, name: string, options: { readonly change: boolean }): Promise<Context> {
     const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
+    // Typed inside the vault, we and what we start would be what keeps it busy.
+    if (options.change) process.chdir('/')
     const lock = options.change ? await world.local.lock(paths.lock, profile.vault) : null
     try {
       const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { perform } from '../engine/action.ts'
 import { climb } from '../engine/climb.ts'
 import type { Observer } from '../engine/events.ts'
@@ -32,6 +33,7 @@ export interface CreateOptions {
 
 export const createVerb = async (world: World, name: string, options: CreateOptions): Promise<ExitCode> => {
   requireRoot(world, 'create', name)
+  const kitFolder = options.kit === undefined ? undefined : resolve(options.kit)
   const context = await Context.open(world, name, { change: true })
   try {
     refuseExisting(context)
@@ -56,7 +58,7 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
     } finally {
       secret.wipe()
     }
-    const kit = await makeKit(world, context, options.kit ?? context.paths.state)
+    const kit = await makeKit(world, context, kitFolder ?? context.paths.state)
     tell(world, context, kit, options.json === true)
     return Exit.ok
   } finally {

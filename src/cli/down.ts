@@ -1,3 +1,4 @@
+import type { Step } from '../engine/step.ts'
 import { unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { memberId } from '../names.ts'
@@ -28,20 +29,16 @@ export const downVerb = async (
       await printPlan(world, 'cloudvault.down/1', steps, 'down', options.json === true)
       return Exit.ok
     }
+    const ours = (step: Step): boolean => !step.shared || context.receipt.state(step.name) !== null
     const left = await tasks(
       world,
       `down ${context.profile.vault}`,
       groupsOf(
         context.profile.vault,
         context.profile.members.map((member) => member.name),
-        steps,
+        steps.filter(ours),
       ),
-      (observe) =>
-        unwind(
-          steps,
-          { receipt: context.receipt, observe },
-          (step) => !step.shared || context.receipt.state(step.name) !== null,
-        ),
+      (observe) => unwind(steps, { receipt: context.receipt, observe }, ours),
       { json: options.json === true, direction: 'down' },
     )
     if (left.failures.length > 0) throw failed(context, left)

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
+import manifest from '../../package.json' with { type: 'json' }
 import { Exit, type ExitCode } from '../fault.ts'
 import type { World } from './world.ts'
 
@@ -31,15 +31,11 @@ const runs =
     }
   }
 
-const version = (): string =>
-  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
-    .version
-
 export const program = new Command('cloudvault')
   .description(
     'One YAML file and a few servers you do not trust become a mounted, encrypted, self-healing drive.',
   )
-  .version(version())
+  .version(manifest.version)
   .exitOverride()
   .showSuggestionAfterError()
   .addHelpText(
@@ -165,8 +161,8 @@ verb('down <name>', 'unmount and close; returns when every server provably has e
   )
 
 verb('status <name>', 'one verdict and one line per member', [
-  'cloudvault status photos',
-  'cloudvault status photos --check   # exit code says the health',
+  'sudo cloudvault status photos',
+  'sudo cloudvault status photos --check   # exit code says the health',
 ])
   .addOption(json())
   .option('--check', 'exit by health: 0 healthy, 7 needs a decision or is down, 8 errors found')

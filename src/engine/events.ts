@@ -3,7 +3,10 @@
  * JSON lines and tests are all observers of the same events.
  */
 
-/** Where one step is now. `present`, `made`, `undone`, `failed` and `skipped` end a step's line on the screen. */
+/**
+ * Where one step is now. `probing`, `making`, `mending` and `undoing` go on; every other state ends a step's line on the
+ * screen. On the way down `absent` was not there to be undone, and `kept` stays because it is not ours or has no way back.
+ */
 export type StepState =
   | 'probing'
   | 'present'
@@ -12,6 +15,8 @@ export type StepState =
   | 'mending'
   | 'undoing'
   | 'undone'
+  | 'absent'
+  | 'kept'
   | 'failed'
   | 'skipped'
 

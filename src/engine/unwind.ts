@@ -51,11 +51,13 @@ const lower = async (step: Step, run: Pick<Run, 'receipt' | 'observe'>): Promise
   // What has no way down (a kernel module, a file that the next run makes anew) is only forgotten.
   if (step.down.length === 0 || run.receipt.state(step.name) === 'found') {
     await run.receipt.forget(step.name)
+    run.observe({ step: step.name, state: 'kept' })
     return false
   }
   const finding = await step.probe()
   if (finding.is === 'absent') {
     await run.receipt.forget(step.name) // a step caught at `making` may never have happened
+    run.observe({ step: step.name, state: 'absent' })
     return false
   }
   run.observe({ step: step.name, state: 'undoing' })

@@ -45,7 +45,7 @@ export const findProfile = async (
   if (!vaultPattern.test(argument))
     throw new Fault(Exit.usage, `${quoted(argument)} is neither a vault's name nor a path of a profile`, {
       stands: 'a name is 1 to 24 of a-z, 0-9 and -; a path has a / or ends in .yaml',
-      next: 'cloudvault list',
+      next: 'cloudvault check   (shows the profiles that are known here)',
     })
   const places = await placesOf(argument, caller)
   const hits = await existing(places)

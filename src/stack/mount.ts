@@ -91,7 +91,8 @@ const unmount = (vault: Vault, at: string): Action[] => [
   },
 ]
 
-const refuseWhenBusy = (vault: Vault, at: string): Action => ({
+/** Looks before anything is taken down. @throws Fault 6 with the processes and mounts that hold it */
+export const refuseWhenBusy = (vault: Vault, at: string): Action => ({
   on: vault.local,
   text: `list processes that hold ${at}; stop if there are any`,
   call: async () => {

@@ -7,7 +7,7 @@ import { attach } from './attach.ts'
 import { kernel } from './kernel.ts'
 import { type Link, linkOf } from './link/link.ts'
 import { openLuks } from './luks.ts'
-import { mount, mountPoint } from './mount.ts'
+import { mount, mountPoint, refuseWhenBusy } from './mount.ts'
 import { session } from './session.ts'
 import type { Supervisor } from './supervise.ts'
 import type { Vault } from './vault.ts'
@@ -94,6 +94,7 @@ const watcher = (vault: Vault, supervisor: Supervisor, argv: readonly string[], 
     needs: [needs],
     probe: () => supervisor.probe(unit),
     up: supervisor.start(unit, argv),
-    down: supervisor.stop(unit),
+    // A vault that stays mounted because somebody uses it must stay watched too.
+    down: [refuseWhenBusy(vault, vault.profile.mount.at), ...supervisor.stop(unit)],
   }
 }

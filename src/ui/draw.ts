@@ -169,6 +169,8 @@ const states: Record<StepState, ListrTaskState> = {
   mending: ListrTaskState.STARTED,
   undoing: ListrTaskState.ROLLING_BACK,
   undone: ListrTaskState.ROLLED_BACK,
+  absent: ListrTaskState.COMPLETED,
+  kept: ListrTaskState.COMPLETED,
   failed: ListrTaskState.FAILED,
   skipped: ListrTaskState.SKIPPED,
 }

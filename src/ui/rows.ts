@@ -22,7 +22,15 @@ export interface Out {
 export type Direction = 'up' | 'down'
 
 /** States in which a step is over, as far as is known now. */
-const finished: ReadonlySet<StepState> = new Set(['present', 'made', 'undone', 'failed', 'skipped'])
+const finished: ReadonlySet<StepState> = new Set([
+  'present',
+  'made',
+  'undone',
+  'absent',
+  'kept',
+  'failed',
+  'skipped',
+])
 const isFinished = (state: StepState): boolean => finished.has(state)
 
 const words: Record<StepState, string> = {
@@ -33,6 +41,8 @@ const words: Record<StepState, string> = {
   mending: 'mending',
   undoing: 'undoing',
   undone: 'undone',
+  absent: 'was not there',
+  kept: 'stays',
   failed: 'failed',
   skipped: 'not reached',
 }

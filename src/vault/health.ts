@@ -71,7 +71,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
   if (index === null || !known) {
     return {
       ...base,
-      link: { kind: member.link.kind, state: 'down' },
+      link: { kind: member.link.kind, state: 'down', note: 'not attached' },
       mirror: mounted ? 'absent' : 'unknown',
     }
   }
@@ -89,7 +89,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
           ? { note: 'no answer' }
           : {}),
     },
-    ...(latency === null ? {} : { latencyMs: latency }),
+    ...(latency === null ? {} : { latencyMs: Math.round(latency * 10) / 10 }),
     device: `/dev/nbd${index}`,
     ...(errors ? { errors: countsOf(errors) } : {}),
     ...(generation === null ? {} : { generation }),
@@ -147,6 +147,12 @@ const judge = (
   const absent = members.filter((member) => member.mirror === 'absent')
   if (absent.length > 0) {
     const names = absent.map((member) => member.name).join(', ')
+    if (absent.every((member) => member.device === undefined))
+      return say(
+        'degraded',
+        [`${names} takes no part: the vault was brought up without it`],
+        [`cloudvault down ${vault}, then cloudvault up ${vault}   when ${names} answers again`],
+      )
     return say(
       'degraded',
       [`${names} does not answer; what is written now has fewer copies`],

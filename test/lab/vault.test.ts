@@ -100,6 +100,17 @@ describe('the first vault', () => {
     expect((await status()).verdict).toBe('healthy')
   })
 
+  test('refused or not, down never counts itself among the holders, and a mounted vault stays watched', async () => {
+    const inside = lab()
+      .client.cloudvaultArgv(['down', 'photos'])
+      .map((word) => `'${word}'`)
+    const refused = await lab().client.run(`cd /vault/photos && ${inside.join(' ')}; echo "exit $?"`)
+    expect(refused.stdout).toContain('exit 6')
+    expect(refused.stderr).toMatch(/pid \d+ sh: cwd \/vault\/photos/)
+    expect(refused.stderr).not.toMatch(/pid \d+ (node|flock|cat):/)
+    expect(await leftOnClient(lab())).toContainEqual(expect.stringMatching(/^process .*monitor/))
+  })
+
   test('a stranger on the network reaches SSH and nothing else', async () => {
     for (const server of lab().servers) {
       expect((await lab().bystander?.reach(server.address, 22))?.reach).toBe('open')
@@ -153,6 +164,23 @@ describe('the first vault', () => {
     expect(report.members.map((member: { errors: { write: number } }) => member.errors.write)).toEqual([0, 0])
   })
 
+  test('status answers while a server is silent, and a short silence leaves no trace', async () => {
+    await lab().server('gra').cutLink()
+    await lab().client.run('sleep 2')
+    const asked = Date.now()
+    const report = await status()
+    expect(Date.now() - asked).toBeLessThan(25_000)
+    expect(report.verdict).toBe('degraded')
+    expect(report.members[1].link).toEqual({ kind: 'ssh', state: 'down', note: 'no answer' })
+    await lab().server('gra').restoreLink()
+    let verdict = ''
+    for (let look = 0; look < 20 && verdict !== 'healthy'; look++) {
+      await lab().client.run('sleep 2')
+      verdict = (await status()).verdict
+    }
+    expect(verdict).toBe('healthy')
+  })
+
   test('blocks that a provider damages are mended from the other one', async () => {
     const victim = lab().server('gra')
     await lab().client.run('sync; echo 3 > /proc/sys/vm/drop_caches')
@@ -183,6 +211,28 @@ describe('the first vault', () => {
     await lab().server('fsn').start()
     await verb(lab(), ['up', 'photos'])
     expect((await status()).verdict).toBe('healthy')
+    await verb(lab(), ['down', 'photos'])
+  })
+
+  test('without cloudvault the runbook opens the vault and closes it, and leaves nothing', async () => {
+    const book = (await verb(lab(), ['runbook', 'photos'])).stdout
+    const [open = '', close = ''] = book.split('# Closing:')
+    // The one line that asks a person; everything else runs as printed.
+    const typed = open.replace(/^read .* P$/m, 'read -r P < /root/photos.pass || true')
+    expect(typed).not.toBe(open)
+    const known = 'for h in vps-fsn vps-gra; do ssh -n -o StrictHostKeyChecking=accept-new $h true; done'
+    await lab().client.run(['bash', '-c', `${known}\nset -e\n${typed}`])
+    expect(await hashes()).toBe(before)
+    const cache = await lab().client.run(
+      'cat /sys/block/nbd0/queue/write_cache /sys/block/nbd1/queue/write_cache',
+    )
+    expect(cache.stdout).toBe('write back\nwrite back\n')
+    await lab().client.run('echo by hand > /vault/photos/by-hand && sync')
+    await lab().client.run(['bash', '-c', `set -e\n${close}`])
+    expect(await leftOnClient(lab())).toEqual([])
+    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    await verb(lab(), ['up', 'photos'])
+    expect((await lab().client.run('cat /vault/photos/by-hand')).stdout).toBe('by hand\n')
     await verb(lab(), ['down', 'photos'])
   })
 })

@@ -76,6 +76,22 @@ const receiptIn = (): Promise<Receipt> => Receipt.open(join(folder, 'receipt.jso
 const quiet = () => {}
 const calm = new AbortController().signal
 
+describe('unwinding a plan', () => {
+  test('says of every step whether it was undone, was not there or stays', async () => {
+    const world = new World()
+    const steps = world.steps().map((step) => (step.name === 'kernel' ? { ...step, down: [] } : step))
+    const receipt = await receiptIn()
+    await climb(steps, { receipt, signal: calm, observe: quiet })
+    world.standing.delete('mount')
+    const said = new Map<string, string>()
+    const observe = (event: { step: string; state: string }) => void said.set(event.step, event.state)
+    await unwind(steps, { receipt, observe }, () => true)
+    expect(said.get('mount')).toBe('absent')
+    expect(said.get('kernel')).toBe('kept')
+    expect([...said.values()].filter((state) => state === 'undone')).toHaveLength(names.length - 2)
+  })
+})
+
 describe('climbing a plan', () => {
   test('everything stands afterwards, and the receipt says that it is ours', async () => {
     const world = new World()

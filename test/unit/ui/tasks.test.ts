@@ -47,6 +47,11 @@ describe('a run in a log', () => {
     )
   })
 
+  it('tells what was not there and what stays from what was never reached', () => {
+    expect(rowText({ step: 'link fsn', state: 'absent' })).toBe('link fsn: was not there')
+    expect(rowText({ step: 'kernel', state: 'kept' })).toBe('kernel: stays')
+  })
+
   it('is the same in CI on a terminal, and under a dumb or unmeasured one', async () => {
     const dumb = testWorld({ terminal: true, env: { TERM: 'dumb' } })
     const ci = testWorld({ terminal: true, env: { CI: 'true', NO_COLOR: '1' } })
