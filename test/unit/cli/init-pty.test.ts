@@ -23,6 +23,7 @@ beforeAll(async () => {
     format: 'esm',
     target: 'node20',
     banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
+    loader: { '.sh': 'text' },
     external: ['ssh2', 'koffi'], // only real servers need them
     logLevel: 'error',
   })
