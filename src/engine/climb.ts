@@ -40,9 +40,18 @@ export const climb = async (steps: readonly Step[], run: Run): Promise<Climbed> 
     }
   })
   if (failures.length === 0 && !run.signal.aborted) return climbed
-  const left = await unwind(steps, run, (step) => begun.has(step.name))
+  const left = await unwind(steps, { ...run, observe: onlyUndoing(run.observe) }, (step) =>
+    begun.has(step.name),
+  )
   throw failures.length > 0 ? undone(failures[0], left) : interrupted(left)
 }
+
+/** In a retreat only what is undone is news: "was not there" must not hide that the step failed. */
+const onlyUndoing =
+  (observe: Observer): Observer =>
+  (event) => {
+    if (event.state !== 'absent' && event.state !== 'kept') observe(event)
+  }
 
 /** One step: probe, mark, run, mark. Only `absent` permits creation. */
 const raise = async (step: Step, run: Run, begun: Set<string>): Promise<keyof Climbed> => {

@@ -93,6 +93,18 @@ describe('unwinding a plan', () => {
 })
 
 describe('climbing a plan', () => {
+  test('the last word about a step that failed is that it failed', async () => {
+    const world = new World()
+    world.failing.add('up mount')
+    const said = new Map<string, string>()
+    const observe = (event: { step: string; state: string }) => void said.set(event.step, event.state)
+    await expect(
+      climb(world.steps(), { receipt: await receiptIn(), signal: calm, observe }),
+    ).rejects.toBeInstanceOf(Fault)
+    expect(said.get('mount')).toBe('failed')
+    expect(said.get('open a')).toBe('undone')
+  })
+
   test('everything stands afterwards, and the receipt says that it is ours', async () => {
     const world = new World()
     const receipt = await receiptIn()
