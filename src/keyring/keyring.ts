@@ -85,7 +85,11 @@ export const unlockKeyring = async (
       next: 'try again; there is no lock-out',
     })
   }
-  if (dump.code !== 0) throw keyringFault('the keyring could not be read', dump.stderr)
+  if (dump.code !== 0) {
+    throw keyringFault(`the keyring ${path} could not be read`, dump.stderr).with({
+      next: 'restore it from the recovery kit (keys.luks in there)',
+    })
+  }
   try {
     return volumeKeyOf(dump.secret.reveal())
   } finally {

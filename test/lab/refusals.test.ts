@@ -48,16 +48,56 @@ describe('up refuses', () => {
     await lab().client.run(`mv /root/nbd.ko* ${folder}/kernel/drivers/block/; depmod`)
   })
 
-  test('a header that was changed: exit 5 before it is opened', async () => {
-    const header = '/var/lib/cloudvault/photos/headers/fsn.luks'
-    await lab().client.run(
-      `cp ${header} /root/saved && cp /var/lib/cloudvault/photos/headers/gra.luks ${header}`,
-    )
-    expect(await refusedUp(5)).toContain('fsn')
-    await lab().client.run(
-      `cp /root/saved ${header} && printf x | dd of=${header} bs=1 seek=5000 conv=notrunc status=none`,
-    )
-    await lab().client.run(`cp /root/saved ${header}`)
+  const state = '/var/lib/cloudvault/photos'
+  /** Damages a file of this machine, looks at the refusal, and puts the file back as it was. */
+  const refusedWithout = async (file: string, damage: string, code: number): Promise<string> => {
+    await lab().client.run(`cp -a ${file} /root/saved && ${damage}`)
+    try {
+      return await refusedUp(code)
+    } finally {
+      await lab().client.run(`cp -a /root/saved ${file}`)
+    }
+  }
+
+  test("another member's header: exit 5, because what it shows is not this vault's disk", async () => {
+    const [fsn, gra] = [`${state}/headers/fsn.luks`, `${state}/headers/gra.luks`]
+    const said = await refusedWithout(fsn, `cp ${gra} ${fsn}`, 5)
+    expect(said).toContain("fsn does not serve this vault's disk")
+  })
+
+  test('a header that is damaged or gone: exit 5 and the recovery kit', async () => {
+    const header = `${state}/headers/fsn.luks`
+    const garble = (bytes: string) => `dd if=/dev/urandom of=${header} ${bytes} conv=notrunc status=none`
+    // Both copies of the metadata; what the key slot holds; the file itself.
+    for (const [damage, why] of [
+      [garble('bs=32K count=1'), 'cryptsetup cannot read it'],
+      [garble('bs=4K seek=8 count=64'), 'the vault key does not open the header of fsn'],
+      [`rm ${header}`, 'cryptsetup cannot read it'],
+    ] as const) {
+      const said = await refusedWithout(header, damage, 5)
+      expect(said).toContain(why)
+      expect(said).toContain(`restore ${header} from the recovery kit`)
+    }
+  })
+
+  test('a header that asks for another cipher: exit 5 before it is opened', async () => {
+    const header = `${state}/headers/fsn.luks`
+    const remake =
+      `printf key | cryptsetup luksFormat --batch-mode --type luks2 --cipher aes-cbc-essiv:sha256 --key-size 256 ` +
+      `--sector-size 4096 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file=- ${header}`
+    const said = await refusedWithout(header, remake, 5)
+    expect(said).toContain('the header of fsn was refused: its cipher is aes-cbc-essiv:sha256')
+  })
+
+  test('a keyring that is damaged or gone: exit 3 and the recovery kit', async () => {
+    const keyring = `${state}/keys.luks`
+    for (const damage of [
+      `dd if=/dev/urandom of=${keyring} bs=32K count=1 conv=notrunc status=none`,
+      `rm ${keyring}`,
+    ]) {
+      const said = await refusedWithout(keyring, damage, 3)
+      expect(said).toContain('restore it from the recovery kit')
+    }
   })
 
   test('exports that were swapped: exit 5, and neither disk is touched', async () => {
