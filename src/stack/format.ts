@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Action, Step } from '../engine/step.ts'
+import { together } from '../engine/together.ts'
 import { Exit, Fault } from '../fault.ts'
 import { shellLine } from '../host/quote.ts'
 import type { Secret } from '../host/secret.ts'
@@ -146,7 +147,7 @@ const emptyRecord = (vault: string): RecordData => ({
 
 /** Reads back what mkfs made: filesystem, device ids and UUIDs are how members are known from now on. */
 const identify = async (vault: Vault, begun: RecordData): Promise<RecordData> => {
-  const found = await Promise.all(
+  const found = await together(
     vault.profile.members.map(async ({ name }) => {
       const block = await readSuperblock(vault.local, mapperPath(vault.profile.vault, name), true)
       if (!block)

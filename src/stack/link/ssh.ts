@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { mkdir, rm, stat } from 'node:fs/promises'
 import type { Action } from '../../engine/step.ts'
 import { Exit, Fault } from '../../fault.ts'
 import { writeAtomic } from '../../host/files.ts'
@@ -30,12 +30,19 @@ export const sshLink = (
         needs,
         probe: () => supervisor.probe(unit),
         up: remote ? startPump(vault, member.name, supervisor, remote) : [],
-        down: [...supervisor.stop(unit), { on: vault.local, command: { argv: ['rm', '-f', socket] } }],
+        // The socket first: once the pump is gone, nobody looks for it any more.
+        down: [removeSocket(vault, socket), ...supervisor.stop(unit)],
       },
     ],
     target: async () => ({ kind: 'unix', path: socket }),
   }
 }
+
+const removeSocket = (vault: Vault, socket: string): Action => ({
+  on: vault.local,
+  text: `rm -f ${socket}`,
+  call: () => rm(socket, { force: true }),
+})
 
 const startPump = (
   vault: Vault,
@@ -53,7 +60,12 @@ const startPump = (
     ...opensshArguments(remote.resolved, knownHosts, alias, remote.hostKey),
   ]
   return [
-    { on: vault.local, command: { argv: ['mkdir', '-p', '-m', '0700', vault.paths.run] } },
+    {
+      on: vault.local,
+      text: `mkdir -p -m 0700 ${vault.paths.run}`,
+      call: () => mkdir(vault.paths.run, { recursive: true, mode: 0o700 }),
+    },
+    removeSocket(vault, socket), // one that a dead pump left would pass for the new one's
     {
       on: vault.local,
       text: `write ${knownHosts}: ${remote.hostKey.type} ${remote.hostKey.fingerprint}, the only key it accepts`,
