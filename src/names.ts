@@ -15,6 +15,8 @@ export const mapperPath = (vault: string, member: string): string => `/dev/mappe
 
 /** What each long-living local process of a member or a vault is called (transient unit or pid file). */
 export const linkUnit = (vault: string, member: string): string => `${memberId(vault, member)}-link`
+/** The local server that answers every request of a parked member with an error. */
+export const parkUnit = (vault: string, member: string): string => `${memberId(vault, member)}-park`
 export const monitorUnit = (vault: string): string => `cv-${vault}-monitor`
 
 /** nftables takes no dashes in bare identifiers; a vault's name has no underscore, so this stays unambiguous. */

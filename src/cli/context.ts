@@ -51,9 +51,14 @@ export class Context {
   /**
    * Reads profile, record and receipt; contacts nobody.
    * @param change take the vault's lock: this verb changes something
+   * @param goingUp the verb attaches: sessions without a device get a new nonce
    * @throws Fault 2 profile, 5 damaged record, 6 another cloudvault is at work on it
    */
-  static async open(world: World, name: string, options: { readonly change: boolean }): Promise<Context> {
+  static async open(
+    world: World,
+    name: string,
+    options: { readonly change: boolean; readonly goingUp?: boolean },
+  ): Promise<Context> {
     const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
     // Typed inside the vault, we and what we start would be what keeps it busy.
@@ -70,7 +75,11 @@ export class Context {
         supervisor: await supervisor(world.local, paths.run),
         holder: await thisHolder(profile.vault),
       }
-      const context = new Context(world, known, await chooseFacts(profile, known.receipt))
+      const context = new Context(
+        world,
+        known,
+        await chooseFacts(profile, known.receipt, options.goingUp === true),
+      )
       context.#release = lock ? () => lock.release() : null
       return context
     } catch (error) {
@@ -199,14 +208,15 @@ const required = <T>(value: T | null | undefined, what: string): T => {
 }
 
 /** What stands keeps its number and its nonce; the rest gets free ones. */
-const chooseFacts = async (profile: Profile, receipt: Receipt): Promise<Facts> => {
+const chooseFacts = async (profile: Profile, receipt: Receipt, goingUp: boolean): Promise<Facts> => {
   const nonces = new Map<string, string>()
   const indexes = new Map<string, number>()
   for (const { name } of profile.members) {
-    // A nonce is for one session: kept while that session stands, never used again after it.
-    const held = receipt.state(`session ${name}`) === null ? undefined : receipt.facts[`nonce.${name}`]
-    nonces.set(name, held ?? newNonce())
     const standing = await findByBackend(memberId(profile.vault, name))
+    // A nonce is for one session. Coming up without a device, a session that was left behind (its server was silent
+    // at the last down) is taken anew, so that whatever still lingers there from before is fenced out.
+    const held = receipt.state(`session ${name}`) !== null && (standing !== null || !goingUp)
+    nonces.set(name, (held ? receipt.facts[`nonce.${name}`] : undefined) ?? newNonce())
     indexes.set(name, standing ?? (await freeIndexOrGuess(indexes)))
   }
   return { nonces, indexes }

@@ -34,7 +34,7 @@ export interface CreateOptions {
 export const createVerb = async (world: World, name: string, options: CreateOptions): Promise<ExitCode> => {
   requireRoot(world, 'create', name)
   const kitFolder = options.kit === undefined ? undefined : resolve(options.kit)
-  const context = await Context.open(world, name, { change: true })
+  const context = await Context.open(world, name, { change: true, goingUp: true })
   try {
     refuseExisting(context)
     await context.connectAll()

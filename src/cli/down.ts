@@ -1,5 +1,5 @@
 import type { Step } from '../engine/step.ts'
-import { unwind } from '../engine/unwind.ts'
+import { type Unwound, unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { memberId } from '../names.ts'
 import type { RecordData } from '../record/record.ts'
@@ -7,6 +7,7 @@ import { readRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
+import { report } from '../ui/report.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
 import { printPlan } from './plan.ts'
@@ -41,8 +42,11 @@ export const downVerb = async (
       (observe) => unwind(steps, { receipt: context.receipt, observe }, ours),
       { json: options.json === true, direction: 'down' },
     )
-    if (left.failures.length > 0) throw failed(context, left)
-    return await tell(world, context, left.undone, writes, options.json === true)
+    const unreleased = left.failures.filter(isUnreleased)
+    if (left.failures.length > unreleased.length) throw failed(context, left)
+    const exit = await tell(world, context, left.undone, writes, options.json === true)
+    for (const { error } of unreleased) report(world, error, { json: false })
+    return exit === Exit.ok && unreleased.length > 0 ? Exit.unreachable : exit
   } finally {
     await context.close()
   }
@@ -87,8 +91,17 @@ const planDown = async (context: Context) => {
   return { steps, writes: !readOnly }
 }
 
-const failed = (context: Context, left: Awaited<ReturnType<typeof unwind>>): Fault => {
-  const [first] = left.failures
+/**
+ * A silent server cannot be told that the session is over. Nothing here depends on it: the lease there stays in our
+ * name, and the next `up` of this machine takes it anew.
+ */
+const isUnreleased = (failure: Unwound['failures'][number]): boolean =>
+  failure.step.startsWith('session ') &&
+  failure.error instanceof Fault &&
+  failure.error.exit === Exit.unreachable
+
+const failed = (context: Context, left: Unwound): Fault => {
+  const first = left.failures.find((failure) => !isUnreleased(failure))
   const standing = left.standing.join(', ')
   if (!(first?.error instanceof Fault)) throw first?.error
   return first.error.with({

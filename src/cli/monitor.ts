@@ -27,9 +27,8 @@ export const monitorVerb = async (world: World, name: string): Promise<ExitCode>
           takeOver: false,
         }),
       )
-    await monitor(vault, record, stacks, world.signal, (line) =>
-      world.stderr.write(`${new Date().toISOString()} ${line}\n`),
-    )
+    const say = (line: string) => world.stderr.write(`${new Date().toISOString()} ${line}\n`)
+    await monitor({ vault, record, supervisor, signal: world.signal, say }, stacks)
     return Exit.ok
   } finally {
     await context.close()

@@ -176,6 +176,14 @@ verb('scrub <name>', 'read every copy of everything, mend what is wrong', ['sudo
     runs(async () => (await import('./scrub.ts')).scrubVerb)(name, options),
   )
 
+verb('resilver <name>', 'make a copy that missed writes equal again, and prove it', [
+  'sudo cloudvault resilver photos',
+])
+  .addOption(json())
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./resilver.ts')).resilverVerb)(name, options),
+  )
+
 verb('runbook <name>', 'print how to open the vault by hand, without cloudvault', [
   'cloudvault runbook photos > photos.txt',
 ]).action((name: string) => runs(async () => (await import('./runbook.ts')).runbookVerb)(name))

@@ -21,7 +21,12 @@ export const scrubVerb = async (
       throw new Fault(Exit.decide, `${vault} is not mounted`, { next: `cloudvault up ${vault}` })
     }
     const before = await errorsOf(context)
-    const state = await scrub(world.local, mount.at, world.signal, progress(world, options.json === true))
+    const state = await scrub(
+      world.local,
+      mount.at,
+      world.signal,
+      scrubProgress(world, options.json === true),
+    )
     const after = await errorsOf(context)
     const found = [...after].map(([member, errors]) => ({
       member,
@@ -52,7 +57,7 @@ const grown = (before: DeviceErrors | null | undefined, after: DeviceErrors | nu
   after ? after.corruption - (before?.corruption ?? 0) : 0
 
 /** A line every ten seconds: reads well in a log, and says that it is alive. */
-const progress = (world: World, quiet: boolean): ((state: ScrubState) => void) => {
+export const scrubProgress = (world: World, quiet: boolean): ((state: ScrubState) => void) => {
   let last = Date.now()
   return (state) => {
     if (quiet || Date.now() - last < 10_000) return

@@ -24,7 +24,7 @@ export interface UpOptions {
 
 export const upVerb = async (world: World, name: string, options: UpOptions): Promise<ExitCode> => {
   requireRoot(world, 'up', name)
-  const context = await Context.open(world, name, { change: true })
+  const context = await Context.open(world, name, { change: true, goingUp: true })
   try {
     const record = createdRecord(context)
     await context.connectAll()

@@ -20,6 +20,8 @@ export interface VaultPaths {
   header(member: string): string
   /** Sockets and pid files. */
   readonly run: string
+  /** Where the parking server of a member listens. */
+  parkSocket(member: string): string
   /** Local end of a member's link. */
   socket(member: string): string
 }
@@ -37,6 +39,7 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     knownHosts: (member) => join(state, 'known_hosts', member),
     header: (member) => join(state, 'headers', `${member}.luks`),
     run,
+    parkSocket: (member) => join(run, `${member}.park`),
     socket: (member) => join(run, `${member}.sock`),
   }
 }

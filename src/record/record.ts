@@ -32,6 +32,8 @@ export interface RecordData {
   readonly provedAt: string
   /** Set while the filesystem may be written, with the boot it was opened in. */
   readonly open?: { readonly bootId: string; readonly since: string }
+  /** Members that missed writes, or may have: their copies are proved equal again only by a resilver. */
+  readonly resilver?: { readonly members: readonly string[]; readonly since: string }
   readonly kit?: { readonly path: string; readonly at: string }
 }
 
@@ -46,6 +48,24 @@ export const readRecord = async (path: string): Promise<RecordData | null> => {
     })
   }
   return data
+}
+
+/** Reads, changes, writes. @throws Fault 3 when there is no record */
+export const updateRecord = async (
+  path: string,
+  change: (record: RecordData) => RecordData,
+): Promise<void> => {
+  const record = await readRecord(path)
+  if (!record) throw new Fault(Exit.missing, `the record ${path} vanished`)
+  await writeRecord(path, change(record))
+}
+
+/** The record with a member noted as one that missed writes. */
+export const withStale = (record: RecordData, members: readonly string[]): RecordData => {
+  const known = record.resilver?.members ?? []
+  const all = [...new Set([...known, ...members])]
+  if (all.length === known.length) return record
+  return { ...record, resilver: { members: all, since: record.resilver?.since ?? new Date().toISOString() } }
 }
 
 export const writeRecord = (path: string, record: RecordData): Promise<void> =>

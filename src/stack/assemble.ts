@@ -1,7 +1,7 @@
 import type { Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
-import { type RecordData, readRecord, writeRecord } from '../record/record.ts'
+import { type RecordData, readRecord, updateRecord, withStale, writeRecord } from '../record/record.ts'
 import { checkIdentity, readSuperblock, type Superblock } from './btrfs.ts'
 import type { Vault } from './vault.ts'
 
@@ -66,31 +66,46 @@ export const freshness = (found: Readonly<Record<string, number>>, pinned: numbe
 }
 
 const checkMembers = async (vault: Vault, options: AssembleOptions): Promise<void> => {
-  const blocks = await superblocks(vault, options, false)
-  const verdict = freshness(generations(blocks), options.record.generation)
-  if (verdict.is === 'fresh') return
-  if (verdict.is === 'rollback') {
-    throw new Fault(
-      Exit.trust,
-      `all servers hold generation ${verdict.generation}, older than ${verdict.pinned} of the last proof: an old copy`,
-      {
-        stands: 'nothing was mounted and nothing was written',
-        next: 'ask the providers whether a snapshot was restored; the record on this machine knows the newer state',
-      },
-    )
-  }
-  // Without a clean `down` the last commit may have reached one member only; Btrfs reads the newer copy and mends.
-  if (options.record.open || options.allowStale) return
-  throw new Fault(
-    Exit.decide,
-    `${verdict.members.join(', ')} is behind generation ${verdict.generation}: an old copy of its disk is served`,
+  const { record } = options
+  const found = generations(await superblocks(vault, options, false))
+  const verdict = freshness(found, record.generation)
+  if (verdict.is === 'rollback') throw rolledBack(verdict)
+  const stale = verdict.is === 'stale' ? verdict.members : []
+  // Without a clean `down` the last commit may have reached one member only; and a copy that was known to be behind
+  // when it was last seen has a right to be. Anything else is an old copy served instead of a newer one.
+  const known = (member: string): boolean =>
+    record.open !== undefined ||
+    record.resilver?.members.includes(member) === true ||
+    (record.members[member]?.generation ?? 0) < record.generation
+  const surprising = stale.filter((member) => !known(member) || older(found, record, member))
+  if (surprising.length > 0 && !options.allowStale) throw oldCopy(vault, surprising, found)
+  if (stale.length > 0) await updateRecord(vault.paths.record, (now) => withStale(now, stale))
+}
+
+/** Older than what this very member had provably reached. */
+const older = (found: Readonly<Record<string, number>>, record: RecordData, member: string): boolean =>
+  (found[member] ?? 0) < (record.members[member]?.generation ?? 0)
+
+const rolledBack = ({ generation, pinned }: Freshness & { is: 'rollback' }): Fault =>
+  new Fault(
+    Exit.trust,
+    `all servers hold generation ${generation}, older than ${pinned} of the last proof: an old copy`,
     {
-      ...(verdict.members[0] ? { member: verdict.members[0] } : {}),
-      stands: 'nothing was mounted',
-      next: `cloudvault up ${vault.profile.vault} --allow-stale   (reads the newer copy), then cloudvault scrub ${vault.profile.vault}   (mends the older one)`,
+      stands: 'nothing was mounted and nothing was written',
+      next: 'ask the providers whether a snapshot was restored; the record on this machine knows the newer state',
     },
   )
-}
+
+const oldCopy = (vault: Vault, members: readonly string[], found: Readonly<Record<string, number>>): Fault =>
+  new Fault(
+    Exit.decide,
+    `${members.join(', ')} is behind generation ${Math.max(...Object.values(found))}: an old copy of its disk is served`,
+    {
+      ...(members[0] ? { member: members[0] } : {}),
+      stands: 'nothing was mounted',
+      next: `cloudvault up ${vault.profile.vault} --allow-stale   (reads the newer copy and resilvers the older one)`,
+    },
+  )
 
 const superblocks = async (
   vault: Vault,
@@ -115,12 +130,8 @@ const generations = (blocks: Readonly<Record<string, Superblock>>): Readonly<Rec
 
 /** Written before the mount: after a crash we know that newer generations than the pinned ones are our own. */
 const markOpen = async (vault: Vault): Promise<void> => {
-  const record = await readRecord(vault.paths.record)
-  if (!record) throw new Fault(Exit.missing, `the record ${vault.paths.record} vanished`)
-  await writeRecord(vault.paths.record, {
-    ...record,
-    open: { bootId: vault.bootId, since: new Date().toISOString() },
-  })
+  const open = { bootId: vault.bootId, since: new Date().toISOString() }
+  await updateRecord(vault.paths.record, (record) => ({ ...record, open }))
 }
 
 /**

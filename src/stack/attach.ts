@@ -1,13 +1,14 @@
 import type { Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
-import { memberId } from '../names.ts'
+import { memberId, parkUnit } from '../names.ts'
 import type { Member } from '../profile/profile.ts'
 import { dial } from './attach/dial.ts'
 import { connectDevice, disconnectDevice, reconfigureDevice } from './attach/nbd.ts'
 import { checkOffer } from './attach/offer.ts'
 import { deviceState } from './attach/sysfs.ts'
 import type { Link } from './link/link.ts'
+import type { Supervisor } from './supervise.ts'
 import type { Vault } from './vault.ts'
 
 /**
@@ -24,6 +25,7 @@ export interface AttachOptions {
   /** Size of the export as recorded at create; null before that. */
   readonly sizeBytes: number | null
   readonly needs: readonly string[]
+  readonly supervisor: Supervisor
 }
 
 export const attach = (vault: Vault, member: Member, link: Link, options: AttachOptions): Step => {
@@ -52,6 +54,7 @@ export const attach = (vault: Vault, member: Member, link: Link, options: Attach
     ],
     down: [
       { on: vault.local, text: `netlink nbd DISCONNECT index=${index}`, call: () => disconnectDevice(index) },
+      ...options.supervisor.kill(parkUnit(vault.profile.vault, member.name)),
     ],
   }
 }
@@ -86,6 +89,7 @@ const connect = async (vault: Vault, member: Member, link: Link, sizeBytes: numb
 /**
  * Hands the kernel a new connection when the old one is dead. Waiting I/O goes on where it stopped. The session's nonce makes sure that it is the same export of the
  * same boot: a rebooted server does not know the name.
+ * @param ready called when the server answered and just before the kernel is given the connection
  * @returns false when the old connection is still alive: the kernel keeps it and nothing changes
  */
 export const reconnect = async (
@@ -93,9 +97,11 @@ export const reconnect = async (
   member: Member,
   link: Link,
   sizeBytes: number | null,
+  ready: () => Promise<void> = async () => {},
 ): Promise<boolean> => {
   const connection = await dialChecked(vault, member, link, sizeBytes)
   try {
+    await ready()
     await reconfigureDevice({
       index: vault.nbdIndex(member.name),
       fd: connection.fd,

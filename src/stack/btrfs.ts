@@ -62,7 +62,10 @@ export const parseSuperblock = (text: string): Superblock | null => {
 }
 
 /** Data and metadata profile of a filesystem. One member: metadata twice, because lost metadata is a lost vault. */
-const profiles = (redundancy: Redundancy, members: number): { data: string; metadata: string } =>
+export const mirrorProfiles = (
+  redundancy: Redundancy,
+  members: number,
+): { data: string; metadata: string } =>
   redundancy === 'single'
     ? { data: 'single', metadata: members === 1 ? 'dup' : 'raid1' }
     : { data: redundancy, metadata: redundancy }
@@ -74,7 +77,7 @@ export const mkfsArgv = (
   checksum: Checksum,
   devices: readonly string[],
 ): string[] => {
-  const { data, metadata } = profiles(redundancy, devices.length)
+  const { data, metadata } = mirrorProfiles(redundancy, devices.length)
   return ['mkfs.btrfs', '-q', '-K', '-L', label, '-d', data, '-m', metadata, '--csum', checksum, ...devices]
 }
 
@@ -109,7 +112,7 @@ export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
 
 /** The chunk kinds that are not stored as the profile asks: "data: single". Empty when the vault is as redundant as promised. */
 export const impureChunks = (table: ChunkTable, redundancy: Redundancy, members: number): string[] => {
-  const wanted = profiles(redundancy, members)
+  const wanted = mirrorProfiles(redundancy, members)
   const odd = (kind: string, found: readonly string[], want: string): string[] =>
     found.filter((name) => name !== want).map((name) => `${kind}: ${name}`)
   return [

@@ -40,7 +40,8 @@ export const memberStack = (
   const taken = session(vault, member, options.takeOver)
   const link = linkOf(vault, member, options.supervisor, [taken.name])
   const below = link.steps.at(-1)?.name ?? taken.name
-  const device = attach(vault, member, link, { sizeBytes, needs: ['kernel', below] })
+  const { supervisor } = options
+  const device = attach(vault, member, link, { sizeBytes, supervisor, needs: ['kernel', below] })
   return { member, link, steps: [taken, ...link.steps, device], top: device.name }
 }
 

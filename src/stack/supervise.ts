@@ -1,4 +1,4 @@
-import { readFile, readlink, stat } from 'node:fs/promises'
+import { readFile, readlink, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Action, Finding } from '../engine/step.ts'
 import type { Host } from '../host/host.ts'
@@ -11,8 +11,12 @@ import type { Host } from '../host/host.ts'
 
 export interface Supervisor {
   probe(name: string): Promise<Finding>
+  /** Starts a program that is started again whenever it ends. */
   start(name: string, argv: readonly string[]): readonly Action[]
+  /** Asks it to end, and insists after a while. */
   stop(name: string): readonly Action[]
+  /** Ends it at once, without its having a say. */
+  kill(name: string): readonly Action[]
 }
 
 /** @param run directory for pid files and logs when there is no systemd */
@@ -58,6 +62,14 @@ const systemdSupervisor = (local: Host): Supervisor => ({
     // 5: not loaded, so it is stopped.
     { on: local, command: { argv: ['systemctl', 'stop', `${name}.service`], deadline: 30_000 }, ok: [0, 5] },
   ],
+  kill: (name) => [
+    {
+      on: local,
+      command: { argv: ['systemctl', 'kill', '--signal=KILL', `${name}.service`] },
+      ok: [0, 1, 5],
+    },
+    { on: local, command: { argv: ['systemctl', 'stop', `${name}.service`], deadline: 30_000 }, ok: [0, 5] },
+  ],
 })
 
 /**
@@ -88,7 +100,14 @@ const daemonSupervisor = (local: Host, run: string): Supervisor => {
       {
         on: local,
         text: `kill the process of ${pidFile(name)} and wait until it is gone`,
-        call: () => stopDaemon(pidFile(name), name),
+        call: () => stopDaemon(pidFile(name), name, 'SIGTERM'),
+      },
+    ],
+    kill: (name) => [
+      {
+        on: local,
+        text: `kill -9 the process group of ${pidFile(name)}`,
+        call: () => stopDaemon(pidFile(name), name, 'SIGKILL'),
       },
     ],
   }
@@ -105,12 +124,14 @@ const daemonPid = async (file: string, name: string): Promise<number | null> => 
   return isOurs ? pid : null
 }
 
-const stopDaemon = async (file: string, name: string): Promise<void> => {
+/** The group is signalled: the program must not outlive the shell that starts it again. */
+const stopDaemon = async (file: string, name: string, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
   const pid = await daemonPid(file, name)
   if (pid === null) return
-  process.kill(pid, 'SIGTERM')
+  process.kill(-pid, signal)
   for (let waited = 0; waited < 100 && (await daemonPid(file, name)) !== null; waited++) await pause(100)
-  if ((await daemonPid(file, name)) !== null) process.kill(-pid, 'SIGKILL') // the group: the program must not outlive its shell
+  if ((await daemonPid(file, name)) !== null) process.kill(-pid, 'SIGKILL')
+  await rm(file, { force: true })
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

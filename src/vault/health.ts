@@ -164,8 +164,16 @@ const judge = (
     return say(
       'not mirrored',
       [`stored with too few copies: ${impure.join(', ')}`],
-      [`cloudvault scrub ${vault}`],
+      [`cloudvault resilver ${vault}`],
     )
+  if (record.resilver) {
+    const names = record.resilver.members.join(', ')
+    return say(
+      'resilvering',
+      [`${names} missed writes; its copy is being made equal again`],
+      [`cloudvault resilver ${vault}   shows how far it is, or does it when no monitor runs`],
+    )
+  }
   const stale = members.filter((member) => member.mirror === 'stale')
   if (stale.length > 0) {
     return say(
@@ -173,7 +181,7 @@ const judge = (
       [
         `errors were counted on ${stale.map((member) => member.name).join(', ')}; its copy may be wrong in places`,
       ],
-      [`cloudvault scrub ${vault}`],
+      [`cloudvault resilver ${vault}`],
     )
   }
   return say('healthy', [], [])
