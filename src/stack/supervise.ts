@@ -73,28 +73,28 @@ const systemdSupervisor = (local: Host): Supervisor => ({
 })
 
 /**
- * Without systemd: a shell of its own session, its pid in a file ($0), that starts the program again when it ends, until
- * it is told to end itself.
+ * Without systemd: a shell of its own session that starts the program again when it ends, until it is told to end. Then
+ * it ends its whole group (`kill 0`: there is no moment at which a pid is not known yet) and goes last.
  */
 const daemonScript = [
-  'exec </dev/null >/dev/null 2>>"$0.log"',
-  'echo $$ >"$0"',
-  'trap \'rm -f "$0"; [ -z "$child" ] || kill "$child"; exit 0\' TERM',
-  'while [ -e "$0" ]; do "$@" & child=$!; wait "$child"; sleep 1; done',
+  'trap \'trap "" TERM; kill -TERM 0; wait; rm -f "$0"; exit 0\' TERM',
+  'while [ -e "$0" ]; do "$@" & wait "$!"; sleep 1; done',
 ].join('; ')
 
-const daemonSupervisor = (local: Host, run: string): Supervisor => {
+/**
+ * Starts that shell with its pid in a file ($0). The file is there before this returns: whoever looks for the daemon
+ * a moment later, to undo it, must not find nothing.
+ */
+const startScript =
+  'mkdir -p -m 0700 "${0%/*}"; : >"$0"; script=$1; shift; setsid sh -c "$script" "$0" "$@" </dev/null >/dev/null 2>>"$0.log" & echo $! >"$0"'
+
+/** @param run directory for pid files and logs */
+export const daemonSupervisor = (local: Host, run: string): Supervisor => {
   const pidFile = (name: string) => join(run, `${name}.pid`)
   return {
     probe: async (name) => ((await daemonPid(pidFile(name), name)) ? { is: 'present' } : { is: 'absent' }),
     start: (name, argv) => [
-      { on: local, command: { argv: ['mkdir', '-p', '-m', '0700', run] } },
-      {
-        on: local,
-        command: {
-          argv: [...['setsid', '--fork', 'sh', '-c', daemonScript, pidFile(name), ...argv]],
-        },
-      },
+      { on: local, command: { argv: ['sh', '-c', startScript, pidFile(name), daemonScript, ...argv] } },
     ],
     stop: (name) => [
       {
@@ -124,14 +124,27 @@ const daemonPid = async (file: string, name: string): Promise<number | null> => 
   return isOurs ? pid : null
 }
 
-/** The group is signalled: the program must not outlive the shell that starts it again. */
-const stopDaemon = async (file: string, name: string, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+const stopDaemon = async (file: string, name: string, how: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
   const pid = await daemonPid(file, name)
   if (pid === null) return
-  process.kill(-pid, signal)
-  for (let waited = 0; waited < 100 && (await daemonPid(file, name)) !== null; waited++) await pause(100)
-  if ((await daemonPid(file, name)) !== null) process.kill(-pid, 'SIGKILL')
+  for (let waited = 0; waited < 100 && (await daemonPid(file, name)) !== null; waited++) {
+    // Again every second: a shell that is just about to wait for its child does not hear it.
+    if (waited % 10 === 0) signal(pid, how)
+    await pause(100)
+  }
+  if ((await daemonPid(file, name)) !== null) signal(pid, 'SIGKILL')
   await rm(file, { force: true })
+}
+
+/** Asked to end, the shell ends its program itself; killed, it cannot, so its whole group is. */
+const signal = (pid: number, how: 'SIGTERM' | 'SIGKILL'): void => {
+  for (const target of how === 'SIGKILL' ? [-pid, pid] : [pid]) {
+    try {
+      process.kill(target, how)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // gone already, or not yet a group
+    }
+  }
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
