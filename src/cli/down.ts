@@ -39,7 +39,7 @@ export const downVerb = async (
         context.profile.members.map((member) => member.name),
         steps.filter(ours),
       ),
-      (observe) => unwind(steps, { receipt: context.receipt, observe }, ours),
+      (observe) => unwind(steps, { receipt: context.receipt, perform: world.perform, observe }, ours),
       { json: options.json === true, direction: 'down' },
     )
     const unreleased = left.failures.filter(isUnreleased)

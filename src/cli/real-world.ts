@@ -1,6 +1,8 @@
 import { realpathSync } from 'node:fs'
+import { perform } from '../engine/action.ts'
 import { interruption } from '../engine/interrupt.ts'
 import { Exit, Fault } from '../fault.ts'
+import type { LocalMachine } from '../host/host.ts'
 import { LocalHost } from '../host/local.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { plainWorld } from './plain-world.ts'
@@ -11,13 +13,14 @@ import type { World } from './world.ts'
 /** An SSH handshake with a small server far away on a bad day. */
 const connectDeadline = 20_000
 
-export const realWorld = (): World => {
-  const local = new LocalHost(process.env)
+/** @param local this machine; a test wraps it to see, or to fail, every command */
+export const realWorld = (local: LocalMachine = new LocalHost(process.env)): World => {
   const signal = interruption((text) => process.stderr.write(`\n${text}\n`))
   return {
     ...plainWorld(),
     local,
     signal,
+    perform,
     uid: process.geteuid?.() ?? 0,
     self: [process.execPath, realpathSync(process.argv[1] ?? 'cloudvault')],
     connect: async (profile, member) => {

@@ -52,7 +52,13 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
         members.map((member) => member.name),
         plan.steps,
       ),
-      (observe) => climb(plan.steps, { receipt: context.receipt, signal: world.signal, observe }),
+      (observe) =>
+        climb(plan.steps, {
+          receipt: context.receipt,
+          signal: world.signal,
+          perform: world.perform,
+          observe,
+        }),
       { json: options.json === true },
     )
     result(world, context, { members, readOnly, made: climbed.made }, options.json === true)

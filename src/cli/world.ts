@@ -1,3 +1,4 @@
+import type { Perform } from '../engine/action.ts'
 import type { LocalMachine } from '../host/host.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import type { Member, Profile } from '../profile/profile.ts'
@@ -23,4 +24,6 @@ export interface World {
   readonly self: readonly string[]
   /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal
+  /** How `up` and `down` carry out one action of a step; a test hands in one that counts and fails. */
+  readonly perform: Perform
 }

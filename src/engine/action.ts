@@ -13,8 +13,11 @@ export const describe = (action: Action): string => {
   return `${action.on.name}: ${shellLine(argv)}${fed}`
 }
 
+/** How one action is carried out. */
+export type Perform = (action: Action) => Promise<void>
+
 /** Runs one action to its end. @throws Fault when the command's exit code is not among the good ones. */
-export const perform = async (action: Action): Promise<void> => {
+export const perform: Perform = async (action) => {
   if ('call' in action) {
     await action.call()
     return

@@ -1,5 +1,5 @@
 import { Exit, Fault } from '../fault.ts'
-import { perform } from './action.ts'
+import { type Perform, perform } from './action.ts'
 import type { Observer } from './events.ts'
 import type { Receipt } from './receipt.ts'
 import type { Finding, Step } from './step.ts'
@@ -15,6 +15,8 @@ export interface Run {
   readonly receipt: Receipt
   readonly signal: AbortSignal
   readonly observe: Observer
+  /** Carries out one action; `perform` of action.ts unless said otherwise. */
+  readonly perform?: Perform
 }
 
 export interface Climbed {
@@ -58,12 +60,12 @@ const raise = async (step: Step, run: Run, begun: Set<string>): Promise<keyof Cl
   run.observe({ step: step.name, state: 'probing' })
   const finding = await step.probe()
   if (finding.is === 'present') {
-    for (const action of step.refresh ?? []) await perform(action)
+    for (const action of step.refresh ?? []) await (run.perform ?? perform)(action)
     return keep(step, finding, run)
   }
   if (finding.is === 'differs' && step.mend) {
     run.observe({ step: step.name, state: 'mending', note: finding.found })
-    for (const action of step.mend) await perform(action)
+    for (const action of step.mend) await (run.perform ?? perform)(action)
     run.observe({ step: step.name, state: 'made', note: 'mended' })
     return 'mended'
   }
@@ -71,7 +73,7 @@ const raise = async (step: Step, run: Run, begun: Set<string>): Promise<keyof Cl
   run.observe({ step: step.name, state: 'making' })
   begun.add(step.name)
   await run.receipt.mark(step.name, 'making') // survives kill -9 from here on
-  for (const action of step.up) await perform(action)
+  for (const action of step.up) await (run.perform ?? perform)(action)
   await run.receipt.mark(step.name, 'made')
   run.observe({ step: step.name, state: 'made' })
   return 'made'

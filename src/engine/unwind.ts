@@ -19,7 +19,7 @@ export interface Unwound {
  */
 export const unwind = async (
   steps: readonly Step[],
-  run: Pick<Run, 'receipt' | 'observe'>,
+  run: Pick<Run, 'receipt' | 'observe' | 'perform'>,
   chosen: (step: Step) => boolean,
 ): Promise<Unwound> => {
   const undone: string[] = []
@@ -47,7 +47,7 @@ export const unwind = async (
 }
 
 /** @returns whether there was anything to undo */
-const lower = async (step: Step, run: Pick<Run, 'receipt' | 'observe'>): Promise<boolean> => {
+const lower = async (step: Step, run: Pick<Run, 'receipt' | 'observe' | 'perform'>): Promise<boolean> => {
   // What has no way down (a kernel module, a file that the next run makes anew) is only forgotten.
   if (step.down.length === 0 || run.receipt.state(step.name) === 'found') {
     await run.receipt.forget(step.name)
@@ -61,7 +61,7 @@ const lower = async (step: Step, run: Pick<Run, 'receipt' | 'observe'>): Promise
     return false
   }
   run.observe({ step: step.name, state: 'undoing' })
-  for (const action of step.down) await perform(action)
+  for (const action of step.down) await (run.perform ?? perform)(action)
   await run.receipt.forget(step.name)
   run.observe({ step: step.name, state: 'undone' })
   return true

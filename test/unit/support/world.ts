@@ -1,5 +1,6 @@
 import { PassThrough, Writable } from 'node:stream'
 import type { World } from '../../../src/cli/world.ts'
+import { perform } from '../../../src/engine/action.ts'
 import type { Command, Host, Output } from '../../../src/host/host.ts'
 
 /** A world made of memory: streams that remember, a local host that answers from a script, nobody at the keyboard. */
@@ -63,6 +64,7 @@ export const testWorld = (script: WorldScript = {}): TestWorld => {
     uid: 0,
     self: ['node', 'cloudvault'],
     signal: controller.signal,
+    perform,
     commands,
     interrupt: () => controller.abort(),
   }
