@@ -1,4 +1,5 @@
 import type { Step } from '../engine/step.ts'
+import { together } from '../engine/together.ts'
 import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
 import { type RecordData, readRecord, updateRecord, withStale, writeRecord } from '../record/record.ts'
@@ -112,7 +113,7 @@ const superblocks = async (
   options: AssembleOptions,
   fresh: boolean,
 ): Promise<Readonly<Record<string, Superblock>>> => {
-  const entries = await Promise.all(
+  const entries = await together(
     options.members.map(async (member) => {
       const found = await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), fresh)
       const expected = options.record.members[member]
@@ -164,7 +165,7 @@ const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
 const readBack = async (vault: Vault, options: AssembleOptions) => {
   const answered: Record<string, number> = {}
   const silent = new Map<string, Error>()
-  await Promise.all(
+  await together(
     options.members.map(async (member) => {
       try {
         const found = await superblocks(vault, { ...options, members: [member] }, true)
