@@ -12,7 +12,7 @@ import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
-import { newNonce, thisHolder } from '../server/session.ts'
+import { newNonce, takeSession, thisHolder } from '../server/session.ts'
 import { findByBackend, freeIndex } from '../stack/attach/sysfs.ts'
 import { type Supervisor, supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
@@ -71,7 +71,7 @@ export class Context {
         paths,
         bootId,
         record: await readRecord(paths.record),
-        receipt: await Receipt.open(paths.receipt, bootId, (step) => step.startsWith('session ')),
+        receipt: await Receipt.open(paths.receipt, bootId, survivesReboot),
         supervisor: await supervisor(world.local, paths.run),
         holder: await thisHolder(profile.vault),
       }
@@ -147,6 +147,22 @@ export class Context {
     this.#release = null
   }
 
+  /** The receipt is read afresh: this process may have been started long ago, and others have written since. */
+  async #rearm(member: Member, known: { bootId: string; holder: string }, facts: Facts): Promise<void> {
+    const { name } = member
+    const nonce = newNonce()
+    const remote = await this.#world.connect(this.profile, member)
+    try {
+      const request = { vault: this.profile.vault, member: name, holder: known.holder, nonce }
+      await takeSession(remote, request)
+      const receipt = await Receipt.open(this.paths.receipt, known.bootId, survivesReboot)
+      await receipt.setFacts({ [`nonce.${name}`]: nonce })
+      facts.nonces.set(name, nonce)
+    } finally {
+      await remote.close()
+    }
+  }
+
   #remote(member: Member): Promise<RemoteHost> {
     const known = this.#remotes.get(member.name)
     if (known !== undefined) return known
@@ -177,6 +193,7 @@ export class Context {
         const { ssh } = required(byName.get(member), member)
         return (await resolveSsh(this.#world.local, ssh, this.#world.env)).host
       },
+      rearm: (member) => this.#rearm(required(byName.get(member), member), known, facts),
       bootId: known.bootId,
       holder: known.holder,
       nonce: (member) => required(facts.nonces.get(member), member),
@@ -198,9 +215,12 @@ interface Known {
 }
 
 interface Facts {
-  readonly nonces: ReadonlyMap<string, string>
+  readonly nonces: Map<string, string>
   readonly indexes: ReadonlyMap<string, number>
 }
+
+/** A lease on a server outlives a reboot of this machine; everything else in a receipt is gone with it. */
+const survivesReboot = (step: string): boolean => step.startsWith('session ')
 
 const required = <T>(value: T | null | undefined, what: string): T => {
   if (value === null || value === undefined) throw new Error(`no ${what} here`)

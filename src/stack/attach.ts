@@ -86,10 +86,16 @@ const connect = async (vault: Vault, member: Member, link: Link, sizeBytes: numb
   }
 }
 
+export interface ReconnectOptions {
+  /** Milliseconds for the handshake; default 20,000. */
+  readonly deadlineMs?: number
+  /** Called when the server has answered, just before the kernel is given the connection. */
+  readonly ready?: () => Promise<void>
+}
+
 /**
- * Hands the kernel a new connection when the old one is dead. Waiting I/O goes on where it stopped. The session's nonce makes sure that it is the same export of the
- * same boot: a rebooted server does not know the name.
- * @param ready called when the server answered and just before the kernel is given the connection
+ * Hands the kernel a new connection when the old one is dead. Waiting I/O goes on where it stopped. The session's
+ * nonce makes sure that it is the same export of the same boot: a rebooted server does not know the name.
  * @returns false when the old connection is still alive: the kernel keeps it and nothing changes
  */
 export const reconnect = async (
@@ -97,11 +103,11 @@ export const reconnect = async (
   member: Member,
   link: Link,
   sizeBytes: number | null,
-  ready: () => Promise<void> = async () => {},
+  options: ReconnectOptions = {},
 ): Promise<boolean> => {
-  const connection = await dialChecked(vault, member, link, sizeBytes)
+  const connection = await dialChecked(vault, member, link, sizeBytes, options.deadlineMs)
   try {
-    await ready()
+    await options.ready?.()
     await reconfigureDevice({
       index: vault.nbdIndex(member.name),
       fd: connection.fd,
@@ -116,8 +122,14 @@ export const reconnect = async (
   }
 }
 
-const dialChecked = async (vault: Vault, member: Member, link: Link, sizeBytes: number | null) => {
-  const connection = await dial(await link.target(), vault.nonce(member.name), handshakeMs)
+const dialChecked = async (
+  vault: Vault,
+  member: Member,
+  link: Link,
+  sizeBytes: number | null,
+  deadlineMs = handshakeMs,
+) => {
+  const connection = await dial(await link.target(), vault.nonce(member.name), deadlineMs)
   const why = checkOffer(connection.offer, sizeBytes === null ? {} : { sizeBytes: BigInt(sizeBytes) })
   if (why === null) return connection
   connection.close()

@@ -23,6 +23,11 @@ export interface Vault {
   nonce(member: string): string
   /** /dev/nbdN of each member, chosen while planning, so that a dry run prints the very commands. */
   nbdIndex(member: string): number
+  /**
+   * Takes the member's session anew under another nonce, over a connection of its own: whatever lingers on the server
+   * from before is stopped and can never reach the disk again.
+   */
+  rearm(member: string): Promise<void>
   /** Opens the members' headers; asked for before the first step when it will be needed. */
   vaultKey(): Promise<Secret>
 }

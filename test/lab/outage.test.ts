@@ -82,6 +82,26 @@ describe('a provider that falls silent for longer than patience', () => {
     await verdictBecomes('healthy', 180)
   })
 
+  test('rebooted under the writer: parked, its session taken anew, resilvered', async () => {
+    await writeDuring(async () => {
+      await lab().server('gra').reboot()
+      await verdictBecomes('degraded', 90)
+      await lab().client.run('sleep 3')
+    })
+    await verdictBecomes('healthy', 180)
+    await lab().client.run('cd /vault/photos && sha256sum -c --quiet /tmp/sums')
+  })
+
+  test('a monitor that is killed is started again and adopts what stands', async () => {
+    await lab().client.run("kill -9 $(pgrep -f '^/host.*cloudvault.js monitor')")
+    await writeDuring(async () => {
+      await lab().server('fsn').run('systemctl kill --signal=KILL cv-photos-fsn.service')
+      await lab().client.run('sleep 8')
+    })
+    expect((await status()).verdict).toBe('healthy')
+    expect((await journal(lab())).match(/watching fsn, gra/g)?.length).toBeGreaterThan(1)
+  })
+
   test('each provider alone then has every file', async () => {
     await verb(lab(), ['down', 'photos'])
     for (const [off, on] of [
