@@ -124,12 +124,12 @@ const serverDies = async (lab: Lab): Promise<void> => {
 
 const diskRots = async (lab: Lab, before: string): Promise<void> => {
   scene('4. The other provider corrupts its disk')
-  const blocks = 400
+  const blocks = 1200
   await lab.client.run('sync; echo 3 > /proc/sys/vm/drop_caches')
   await lab
     .server('gra')
     .run(
-      `for i in $(seq 1 ${blocks}); do dd if=/dev/urandom of=${disk} bs=16K count=1 seek=$((i*31+80)) conv=notrunc status=none; done`,
+      `for i in $(seq 1 ${blocks}); do dd if=/dev/urandom of=${disk} bs=4K count=1 seek=$((i*16+4096)) conv=notrunc status=none; done`,
     )
   tell(`gra: ${blocks} places of its disk were overwritten with noise, behind everybody's back`)
   const during = await hashes(lab)

@@ -47,6 +47,7 @@ const outputOf = (source) =>
   Object.entries(result.metafile.outputs).find(([, o]) => o.entryPoint === source)?.[0]
 for (const source of ['src/main.ts', 'src/cli/program.ts']) {
   const file = outputOf(source)
+  if (!file) throw new Error(`the build has no entry for ${source}`)
   const found = packagesOf(eager(file))
   found.delete('commander')
   if (found.size > 0) {

@@ -17,6 +17,8 @@ export interface Superblock {
   readonly devid: number
   readonly deviceUuid: string
   readonly devices: number
+  /** Bytes of this device that are given to chunks. */
+  readonly allocatedBytes: number
 }
 
 /**
@@ -45,20 +47,17 @@ export const readSuperblock = async (
 export const parseSuperblock = (text: string): Superblock | null => {
   const field = (name: string): string | null =>
     new RegExp(`^${name.replace('.', '\\.')}\\s+(\\S+)`, 'm').exec(text)?.[1] ?? null
+  const number = (name: string): number => Number(field(name) ?? Number.NaN)
   const fsid = field('fsid')
   const deviceUuid = field('dev_item.uuid')
-  const [generation, devid, devices] = ['generation', 'dev_item.devid', 'num_devices'].map((name) =>
-    Number(field(name) ?? Number.NaN),
-  )
   if (!fsid || !deviceUuid || !/\[match\]/.test(text)) return null
-  if (![generation, devid, devices].every(Number.isSafeInteger)) return null
-  return {
-    fsid,
-    deviceUuid,
-    generation: generation as number,
-    devid: devid as number,
-    devices: devices as number,
+  const numbers = {
+    generation: number('generation'),
+    devid: number('dev_item.devid'),
+    devices: number('num_devices'),
+    allocatedBytes: number('dev_item.bytes_used'),
   }
+  return Object.values(numbers).every(Number.isSafeInteger) ? { fsid, deviceUuid, ...numbers } : null
 }
 
 /** Data and metadata profile of a filesystem. One member: metadata twice, because lost metadata is a lost vault. */

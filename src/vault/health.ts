@@ -13,6 +13,7 @@ import {
   readChunkTable,
   readDeviceErrors,
   readSuperblock,
+  type Superblock,
 } from '../stack/btrfs.ts'
 import { mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
@@ -77,7 +78,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
   }
   const latency = await readLatency(local, index, known.sizeBytes, probeMs)
   const errors = record && mounted ? await readDeviceErrors(record.fsid, known.devid) : null
-  const generation = latency === null ? null : await generationOf(vault, member.name)
+  const block = latency === null ? null : await superblockOf(vault, member.name)
   return {
     ...base,
     link: {
@@ -92,18 +93,14 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
     ...(latency === null ? {} : { latencyMs: Math.round(latency * 10) / 10 }),
     device: `/dev/nbd${index}`,
     ...(errors ? { errors: countsOf(errors) } : {}),
-    ...(generation === null ? {} : { generation }),
+    ...(block ? { generation: block.generation, fillBytes: block.allocatedBytes } : {}),
     mirror: mirrorState(profile, latency, errors),
   }
 }
 
-/** From the opened mapping; with a silent server nobody may wait for it. */
-const generationOf = async (vault: Looked, member: string): Promise<number | null> => {
-  const block = await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), false).catch(
-    () => null,
-  )
-  return block?.generation ?? null
-}
+/** From the opened mapping; only asked for after the member has answered a read. */
+const superblockOf = (vault: Looked, member: string): Promise<Superblock | null> =>
+  readSuperblock(vault.local, mapperPath(vault.profile.vault, member), false).catch(() => null)
 
 const countsOf = ({ read, write, flush, corruption, generation }: DeviceErrors) => ({
   read,

@@ -40,6 +40,19 @@ describe('the first vault', () => {
     expect(await leftOnClient(lab())).toEqual([])
   })
 
+  test('create refuses a disk that is not blank, exit 7, and writes nothing to it', async () => {
+    const gra = lab().server('gra')
+    const put = (byte: string) =>
+      gra.run(`printf '${byte}' | dd of=${disk} bs=1 seek=1000000 conv=notrunc status=none`)
+    await put('x')
+    const before = (await gra.run(`sha256sum < ${disk}`)).stdout
+    const refused = await verb(lab(), ['create', 'photos', '--confirm', 'photos'], 7)
+    expect(refused.stderr).toContain('the disk of gra is not blank')
+    expect((await gra.run(`sha256sum < ${disk}`)).stdout).toBe(before)
+    expect(await leftOnClient(lab())).toEqual([])
+    await put('\\0')
+  })
+
   test('create formats, writes the recovery kit and leaves nothing standing', async () => {
     const created = await verb(lab(), ['create', 'photos', '--confirm', 'photos'])
     expect(created.stdout).toContain('recovery kit: /var/lib/cloudvault/photos/photos-recovery-kit.tar')
@@ -81,6 +94,15 @@ describe('the first vault', () => {
     expect(report.members.map((member: { mirror: string }) => member.mirror)).toEqual(['in sync', 'in sync'])
     const shown = await verb(lab(), ['status', 'photos', '--check'])
     expect(shown.stdout).toContain('HEALTHY')
+  })
+
+  test('the passphrase is in no argument, environment, log or receipt', async () => {
+    const places =
+      '/proc/[0-9]*/cmdline /proc/[0-9]*/environ /var/lib/cloudvault /run/cloudvault /var/log /tmp'
+    // The pattern comes from the file: as an argument, grep would find itself.
+    const grep = `LC_ALL=C grep -r -a -l -F -f /root/photos.pass ${places} 2>/dev/null || true`
+    const found = await lab().client.run(grep)
+    expect(found.stdout).toBe('')
   })
 
   test('real files go in', async () => {
