@@ -1,8 +1,10 @@
 import { climb } from '../engine/climb.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { memberId } from '../names.ts'
 import type { Member, Redundancy } from '../profile/profile.ts'
-import type { RecordData } from '../record/record.ts'
-import { mountAt } from '../stack/mount.ts'
+import { type RecordData, readRecord } from '../record/record.ts'
+import { findByBackend } from '../stack/attach/sysfs.ts'
+import { type Mounted, mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
@@ -28,8 +30,10 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
   try {
     const record = createdRecord(context)
     await context.connectAll()
-    const members = await participants(context, options)
-    const readOnly = options.readOnly === true || members.length < context.profile.members.length
+    const mounted = await mountAt(context.profile.mount.at)
+    const { members, readOnly, missing } = mounted
+      ? await standing(context, mounted, options)
+      : participants(context, options)
     const plan = vaultSteps(context.vault, record, {
       supervisor: context.supervisor,
       members,
@@ -61,7 +65,7 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
         }),
       { json: options.json === true },
     )
-    result(world, context, { members, readOnly, made: climbed.made }, options.json === true)
+    await result(world, context, { members, readOnly, missing, made: climbed.made }, options.json === true)
     return Exit.ok
   } finally {
     await context.close()
@@ -85,13 +89,43 @@ const createdRecord = (context: Context): RecordData => {
 /** How many members may be away and all data still be there. */
 const spare: Record<Redundancy, number> = { single: 0, raid1: 1, raid1c3: 2, raid1c4: 3, raid10: 1 }
 
-const participants = async (context: Context, options: UpOptions): Promise<readonly Member[]> => {
-  const { members, vault, filesystem, mount } = context.profile
+/** Who takes part, and how. */
+interface Part {
+  readonly members: readonly Member[]
+  readonly readOnly: boolean
+  /** Names of members of the profile that are not in it. */
+  readonly missing: readonly string[]
+}
+
+/** Of a vault that is mounted: what it was mounted with stays, whatever the flags say now. */
+const standing = async (context: Context, mounted: Mounted, options: UpOptions): Promise<Part> => {
+  const { members, vault } = context.profile
+  const attached = await Promise.all(
+    members.map(async (member) => (await findByBackend(memberId(vault, member.name))) !== null),
+  )
+  const missing = members.filter((_, index) => !attached[index]).map((member) => member.name)
+  if (mounted.readOnly && !options.readOnly && options.degraded !== 'ro') {
+    const how = missing.length > 0 ? ` without ${missing.join(', ')}` : ''
+    throw new Fault(Exit.decide, `${vault} is mounted read-only${how}`, {
+      stands: 'it stays as it is',
+      next: `cloudvault down ${vault}, then cloudvault up ${vault}`,
+    })
+  }
+  // A member that is attached and silent is the monitor's business; nothing can be asked of its server now.
+  const reachable = members.filter(
+    (member, index) => attached[index] && !context.unreachable.has(member.name),
+  )
+  return { members: reachable, readOnly: mounted.readOnly, missing }
+}
+
+const participants = (context: Context, options: UpOptions): Part => {
+  const { members, vault, filesystem } = context.profile
   const away = [...context.unreachable.entries()]
-  if (away.length === 0 || (await mountAt(mount.at)) !== null)
-    return members.filter((member) => !context.unreachable.has(member.name))
+  const missing = away.map(([name]) => name)
+  const present = members.filter((member) => !missing.includes(member.name))
+  if (away.length === 0) return { members, readOnly: options.readOnly === true, missing }
   const [[first, why] = ['', undefined]] = away
-  const names = away.map(([name]) => name).join(', ')
+  const names = missing.join(', ')
   if (away.length > spare[filesystem.redundancy]) {
     throw (why ?? new Fault(Exit.unreachable, `${names} cannot be reached`)).with({
       member: first,
@@ -99,7 +133,7 @@ const participants = async (context: Context, options: UpOptions): Promise<reado
       next: `cloudvault up ${vault}   when it answers again`,
     })
   }
-  if (options.degraded === 'ro') return members.filter((member) => !context.unreachable.has(member.name))
+  if (options.degraded === 'ro') return { members: present, readOnly: true, missing }
   throw new Fault(
     Exit.decide,
     `${names} cannot be reached; the other copy is complete, but the choice is yours`,
@@ -120,30 +154,35 @@ const needsKey = async (
   return findings.some((finding) => finding.is !== 'present')
 }
 
-const result = (
+const result = async (
   world: World,
   context: Context,
-  outcome: {
-    members: readonly Member[]
-    readOnly: boolean
-    made: readonly string[]
-  },
+  outcome: Part & { readonly made: readonly string[] },
   json: boolean,
-): void => {
+): Promise<void> => {
   const { vault, mount, members } = context.profile
-  const names = outcome.members.map((member) => member.name)
+  const { readOnly, missing, made } = outcome
+  const names = members.map((member) => member.name).filter((name) => !missing.includes(name))
+  const resilvering = (await readRecord(context.paths.record))?.resilver?.members ?? []
   if (json) {
-    world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.up/1', vault, mountedAt: mount.at, readOnly: outcome.readOnly, members: names, made: outcome.made })}\n`,
-    )
+    const shown = {
+      schema: 'cloudvault.up/1',
+      vault,
+      mountedAt: mount.at,
+      readOnly,
+      members: names,
+      made,
+      resilvering,
+    }
+    world.stdout.write(`${JSON.stringify(shown)}\n`)
     return
   }
-  const how = outcome.readOnly ? ' read-only' : ''
-  const without =
-    names.length < members.length
-      ? `, DEGRADED: ${[...context.unreachable.keys()].join(', ')} is missing`
-      : ''
-  world.stdout.write(
-    `${vault} is ${outcome.made.length === 0 ? 'already up' : 'up'} at ${mount.at}${how} on ${names.join(', ')}${without}\n`,
-  )
+  const remarks = [
+    `${vault} is ${made.length === 0 ? 'already up' : 'up'} at ${mount.at}${readOnly ? ' read-only' : ''} on ${names.join(', ')}`,
+    ...(missing.length > 0 ? [`DEGRADED: ${missing.join(', ')} is missing`] : []),
+    ...(resilvering.length > 0
+      ? [`RESILVERING: ${resilvering.join(', ')} missed writes and is being made equal`]
+      : []),
+  ]
+  world.stdout.write(`${remarks.join('\n')}\n`)
 }
