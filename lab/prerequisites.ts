@@ -76,8 +76,12 @@ export const prepareMachine = async (log: (line: string) => void): Promise<void>
   log(`installing ${packages.join(', ')}`)
   const apt = ['apt-get', '-q', '-y', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3']
   const env = { DEBIAN_FRONTEND: 'noninteractive' }
-  await exec([...apt, 'update'], { deadlineMs: 600_000, env })
-  await exec([...apt, 'install', '--no-install-recommends', ...packages], { deadlineMs: 900_000, env })
+  const update = await exec([...apt, 'update'], { deadlineMs: 600_000, env })
+  const install = [...apt, 'install', '--no-install-recommends', ...packages]
+  await exec(install, { deadlineMs: 900_000, env }).catch((error: unknown) => {
+    // `update` succeeds without having reached any archive, and only warns: that is the cause then.
+    throw new LabError(`${(error as Error).message}\n${update.stderr.trim()}`.trim())
+  })
   const still = missing()
   if (still.length > 0) throw new LabError(`the lab needs ${still.join(', ')}`)
 }

@@ -68,10 +68,11 @@ export const systemPackages = () => {
   if (process.getuid?.() !== 0 || !has('apt-get'))
     stop(`needed and not here: ${missing.join(' ')}   (as root: ${command})`, 3)
   say(`installing ${missing.join(', ')} (apt-get)`)
-  if (
-    !withoutServices(() => aptGet(['update']) && aptGet(['install', '--no-install-recommends', ...missing]))
-  )
-    stop(`${command} failed; what apt-get said stands above`)
+  const said = []
+  const install = ['install', '--no-install-recommends', ...missing]
+  // `update` succeeds without having reached any archive, and only warns: its words are the cause when `install` fails.
+  if (withoutServices(() => aptGet(['update'], said) && aptGet(install, said))) return
+  stop([...said, `${command} did not succeed`].filter(Boolean).join('\n'))
 }
 
 /**
@@ -95,8 +96,8 @@ const withoutServices = (work) => {
   }
 }
 
-/** Runs apt-get, and shows what it said only when it failed. */
-const aptGet = (args) => {
+/** Runs apt-get in silence; its warnings and errors go into `said`. */
+const aptGet = (args, said) => {
   const done = spawnSync(
     'apt-get',
     ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3', ...args],
@@ -108,7 +109,7 @@ const aptGet = (args) => {
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
     },
   )
-  if (done.status !== 0) console.error(`${done.stdout ?? ''}${done.stderr ?? ''}${done.error ?? ''}`.trim())
+  said.push(`${done.stderr ?? ''}${done.error?.message ?? ''}`.trim())
   return done.status === 0
 }
 
