@@ -73,7 +73,14 @@ const suite = (project, files) => {
 }
 
 if (wanted('unit')) suite('unit', only === 'unit' ? filter : [])
-if (wanted('lab')) suite('lab', only === 'lab' ? filter : [])
+if (wanted('lab')) {
+  // A filter names files of either.
+  const files = only === 'lab' ? filter : []
+  if (files.length === 0 || files.some((name) => 'test/lab/smoke.test.ts'.includes(name)))
+    suite('lab-alone', files)
+  if (files.length === 0 || files.some((name) => !'test/lab/smoke.test.ts'.includes(name)))
+    suite('lab', files)
+}
 
 for (const name of tally.broken) console.log(`failed: ${name}`)
 say(`${Math.round((Date.now() - started) / 1000)} s`)
