@@ -7,16 +7,15 @@ import type { Secret } from '../host/secret.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import { unlockKeyring } from '../keyring/keyring.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
-import { memberId } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
 import { newNonce, takeSession, thisHolder } from '../server/session.ts'
-import { findByBackend, freeIndex } from '../stack/attach/sysfs.ts'
 import { type Supervisor, supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { password } from '../ui/ask.ts'
+import { chooseFacts, type Facts } from './facts.ts'
 import type { World } from './world.ts'
 
 /**
@@ -214,42 +213,12 @@ interface Known {
   readonly facts: Facts
 }
 
-interface Facts {
-  readonly nonces: Map<string, string>
-  readonly indexes: ReadonlyMap<string, number>
-}
-
 /** A lease on a server outlives a reboot of this machine; everything else in a receipt is gone with it. */
 const survivesReboot = (step: string): boolean => step.startsWith('session ')
 
 const required = <T>(value: T | null | undefined, what: string): T => {
   if (value === null || value === undefined) throw new Error(`no ${what} here`)
   return value
-}
-
-/** What stands keeps its number and its nonce; the rest gets free ones. */
-const chooseFacts = async (profile: Profile, receipt: Receipt, goingUp: boolean): Promise<Facts> => {
-  const nonces = new Map<string, string>()
-  const indexes = new Map<string, number>()
-  for (const { name } of profile.members) {
-    const standing = await findByBackend(memberId(profile.vault, name))
-    // A nonce is for one session. Coming up without a device, a session that was left behind (its server was silent
-    // at the last down) is taken anew, so that whatever still lingers there from before is fenced out.
-    const held = receipt.state(`session ${name}`) !== null && (standing !== null || !goingUp)
-    nonces.set(name, (held ? receipt.facts[`nonce.${name}`] : undefined) ?? newNonce())
-    indexes.set(name, standing ?? (await freeIndexOrGuess(indexes)))
-  }
-  return { nonces, indexes }
-}
-
-/** Before the module is loaded there are no devices to look at; then all of them will be free. */
-const freeIndexOrGuess = async (taken: ReadonlyMap<string, number>): Promise<number> => {
-  try {
-    return await freeIndex(taken.values())
-  } catch (error) {
-    if (error instanceof Fault && error.exit === Exit.missing) return taken.size
-    throw error
-  }
 }
 
 /** @throws Fault 3: the kernel's devices need root */
