@@ -106,8 +106,10 @@ test('without the module the words say what to load (exit 3)', async () => {
 
 describe('connect', () => {
   test('only root may', async () => {
+    // Nobody at all, but for reading: the checkout may be in /root, which is root's alone.
+    const reading = ['--inh-caps=-all,+dac_read_search', '--ambient-caps=-all,+dac_read_search']
     const { stdout } = await lab().client.run([
-      ...['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
+      ...['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', ...reading],
       ...driverArgv(['connect', 0, where(), 'abc', 'cv-lab-a']),
     ])
     expect(JSON.parse(stdout)).toMatchObject({ exit: 3, fault: expect.stringMatching(/needs root/) })
