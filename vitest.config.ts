@@ -7,6 +7,8 @@ const lab = { testTimeout: patience, hookTimeout: patience, teardownTimeout: 60_
 
 /** Watches what a killed owner leaves until the next start of a lab sweeps it, so nobody may start one meanwhile. */
 const alone = 'test/lab/smoke.test.ts'
+/** Run by scripts/drill-run.mjs, which chooses among them and makes the scoreboard. */
+const drills = 'test/lab/drills/*.test.ts'
 
 /** Shell scripts are text, as esbuild's text loader makes them in the bundle. */
 const scriptsAsText: Plugin = {
@@ -27,11 +29,12 @@ export default defineConfig({
           ...lab,
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
-          exclude: [alone],
+          exclude: [alone, drills],
           fileParallelism: true,
           maxWorkers: 2,
         },
       },
+      { extends: true, test: { ...lab, name: 'drills', include: [drills], maxWorkers: 2 } },
     ],
   },
 })

@@ -1,9 +1,10 @@
 // `npm test`: everything, from a fresh clone on a bare Debian 12 with Node and npm. Sets this machine up, then lint,
-// types, structure, packaging, unit tests and the lab. Ends with the plain line "N passed, N failed".
+// types, structure, packaging, unit tests, the lab and the quick drills. Ends with the plain line "N passed, N failed".
 //   npm test                    all
-//   npm test -- --only unit     one part: checks, unit or lab
+//   npm test -- --only unit     one part: checks, unit, lab or drills
 //   npm test -- --only lab NAME lab test files whose path contains NAME
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { drillTable, runDrills, scoreboard } from './drill-run.mjs'
 import { nodePackages, run, say, systemPackages } from './lib.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
@@ -80,6 +81,12 @@ if (wanted('lab')) {
     suite('lab-alone', files)
   if (files.length === 0 || files.some((name) => !'test/lab/smoke.test.ts'.includes(name)))
     suite('lab', files)
+}
+if (wanted('drills')) {
+  say('drills, the quick half')
+  const drills = runDrills(drillTable().filter((row) => row.quick))
+  for (const line of scoreboard(drills)) console.log(line)
+  for (const { no, title, result } of drills) count(`drill ${no}: ${title}`, result === 'survived')
 }
 
 for (const name of tally.broken) console.log(`failed: ${name}`)

@@ -1,0 +1,34 @@
+// `npm run drills`: the fault drills of test/lab/drills/table.json, and their scoreboard.
+//   npm run drills                    all
+//   npm run drills -- --quick         those that every push has to survive
+//   npm run drills -- --only NAME     one: its name or its number
+//   npm run drills -- --docs          all, and writes the scoreboard of docs/drills.md
+
+import { drillTable, runDrills, scoreboard, writeDocs } from './drill-run.mjs'
+import { build, nodePackages, say, systemPackages } from './lib.mjs'
+
+process.chdir(new URL('..', import.meta.url).pathname)
+const flag = (name) => process.argv.includes(name)
+const at = process.argv.indexOf('--only')
+const only = at === -1 ? null : (process.argv[at + 1] ?? '')
+const chosen = drillTable().filter(
+  (row) =>
+    (only === null || row.name.includes(only) || `${row.no}` === only) && (!flag('--quick') || row.quick),
+)
+if (chosen.length === 0) {
+  console.error(
+    `no drill is called ${only}; the names: ${drillTable()
+      .map((row) => row.name)
+      .join(', ')}`,
+  )
+  process.exit(2)
+}
+
+nodePackages()
+systemPackages()
+say('building')
+build()
+const results = runDrills(chosen)
+console.log(`\n${scoreboard(results).join('\n')}`)
+if (flag('--docs')) writeDocs(results)
+process.exitCode = results.every((row) => row.result !== 'failed') ? 0 : 1

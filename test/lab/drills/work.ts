@@ -1,0 +1,76 @@
+import { expect } from 'vitest'
+import type { Lab } from '../../../lab/index.ts'
+import { labProfile, type VaultOptions, verb } from '../support.ts'
+
+/** What people do with a vault while something happens to it, and how it is asked how it is. */
+
+/** A provisioned, created vault "photos" that is up at /vault/photos. */
+export const vaultUp = async (lab: Lab, options: VaultOptions = {}): Promise<void> => {
+  await labProfile(lab, options)
+  await verb(lab, ['provision', 'photos'])
+  await verb(lab, ['create', 'photos', '--confirm', 'photos'])
+  await verb(lab, ['up', 'photos'])
+}
+
+/** `status --json`, parsed. */
+export const status = async (lab: Lab) =>
+  JSON.parse((await verb(lab, ['status', 'photos', '--json'])).stdout) as {
+    readonly verdict: string
+    readonly why: readonly string[]
+    readonly next: readonly string[]
+    readonly members: readonly { readonly name: string; readonly mirror: string }[]
+  }
+
+/** Asks until the verdict is the wanted one. */
+export const verdictBecomes = async (lab: Lab, wanted: string, seconds: number): Promise<void> => {
+  let last = ''
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
+    last = (await status(lab)).verdict
+    if (last === wanted) return
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+  }
+  throw new Error(`the verdict is ${last} after ${seconds} s, not ${wanted}: ${await journal(lab)}`)
+}
+
+/** What the monitor said, on a client with the light init. */
+export const journal = async (lab: Lab): Promise<string> =>
+  (await lab.client.run('cat /run/cloudvault/photos/cv-photos-monitor.pid.log', { allowFail: true })).stdout
+
+/** Writes numbered files with fsync until told to stop; prints how many, and the longest wait in ms. */
+const writer = `i=0; worst=0; rm -f /tmp/enough
+while [ ! -e /tmp/enough ] && [ $i -lt 5000 ]; do
+  i=$((i+1)); a=$(date +%s%N)
+  dd if=/dev/urandom of=/vault/photos/f-$i bs=8k count=1 conv=fsync status=none || { echo "error at $i"; exit 1; }
+  b=$(( ($(date +%s%N) - a) / 1000000 )); [ $b -gt $worst ] && worst=$b
+  sha256sum /vault/photos/f-$i >> /tmp/sums
+done; echo "$i $worst"`
+
+/** Somebody writes file after file, each with fsync, while it happens. No write may fail. */
+export const writeDuring = async (
+  lab: Lab,
+  what: () => Promise<void>,
+): Promise<{ readonly files: number; readonly worstMs: number }> => {
+  const running = lab.client.start(writer)
+  await lab.client.run('sleep 2')
+  await what()
+  await lab.client.run('touch /tmp/enough')
+  const ended = await running.wait()
+  expect(`${ended.code} ${ended.stderr}`).toBe('0 ')
+  const [files = 0, worstMs = 0] = ended.stdout.trim().split(' ').map(Number)
+  return { files, worstMs }
+}
+
+/** Copies a tree of real files (the client's own /usr/share/doc) into the vault and notes their sums. @returns how many */
+export const copyPhotos = async (lab: Lab, folder = 'album'): Promise<number> => {
+  const script = `mkdir -p /vault/photos/${folder} && cp -r /usr/share/doc /vault/photos/${folder}/ && sync -f /vault/photos &&
+    find /vault/photos/${folder} -type f -print0 | xargs -0 sha256sum > /tmp/new && cat /tmp/new >> /tmp/sums && wc -l < /tmp/new`
+  return Number((await lab.client.run(script, { deadlineMs: 300_000 })).stdout)
+}
+
+/** Every file that was noted is there and right, read from the servers and not from memory. @returns how many */
+export const everyFileIsRight = async (lab: Lab): Promise<number> => {
+  await lab.client.run('echo 3 > /proc/sys/vm/drop_caches; sha256sum -c --quiet /tmp/sums', {
+    deadlineMs: 300_000,
+  })
+  return Number((await lab.client.run('wc -l < /tmp/sums')).stdout)
+}
