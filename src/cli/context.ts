@@ -1,21 +1,24 @@
-import { readFile } from 'node:fs/promises'
 import { Receipt } from '../engine/receipt.ts'
 import type { Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
+import { requireRoom } from '../host/files.ts'
 import type { Command, Host } from '../host/host.ts'
 import type { Secret } from '../host/secret.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import { unlockKeyring } from '../keyring/keyring.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
+import { memberId } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
-import { type RecordData, readRecord } from '../record/record.ts'
-import { newNonce, takeSession, thisHolder } from '../server/session.ts'
-import { type Supervisor, supervisor } from '../stack/supervise.ts'
+import type { RecordData } from '../record/record.ts'
+import { newNonce, showSession, takeSession } from '../server/session.ts'
+import { findByBackend } from '../stack/attach/sysfs.ts'
+import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { password } from '../ui/ask.ts'
 import { chooseFacts, type Facts } from './facts.ts'
+import { type Known, readKnown, survivesReboot, usualRoom } from './known.ts'
 import type { World } from './world.ts'
 
 /**
@@ -32,18 +35,20 @@ export class Context {
   /** Members whose server did not answer when `connectAll` was called, and why. */
   readonly unreachable = new Map<string, Fault>()
   readonly #world: World
+  readonly #facts: Facts
   readonly #remotes = new Map<string, Promise<RemoteHost>>()
   readonly #connected = new Map<string, RemoteHost>()
   #key: Secret | null = null
   #release: (() => Promise<void>) | null = null
 
-  private constructor(world: World, known: Omit<Known, 'facts'>, facts: Facts) {
+  private constructor(world: World, known: Known, facts: Facts) {
     this.#world = world
     this.profile = known.profile
     this.paths = known.paths
     this.record = known.record
     this.receipt = known.receipt
     this.supervisor = known.supervisor
+    this.#facts = facts
     this.vault = this.#vault(known, facts)
   }
 
@@ -51,12 +56,13 @@ export class Context {
    * Reads profile, record and receipt; contacts nobody.
    * @param change take the vault's lock: this verb changes something
    * @param goingUp the verb attaches: sessions without a device get a new nonce
-   * @throws Fault 2 profile, 5 damaged record, 6 another cloudvault is at work on it
+   * @param room bytes that the verb is going to write into the state directory
+   * @throws Fault 2 profile, 3 no room for what must be written down, 5 damaged record, 6 another cloudvault is at work on it
    */
   static async open(
     world: World,
     name: string,
-    options: { readonly change: boolean; readonly goingUp?: boolean },
+    options: { readonly change: boolean; readonly goingUp?: boolean; readonly room?: number },
   ): Promise<Context> {
     const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
@@ -64,21 +70,14 @@ export class Context {
     if (options.change) process.chdir('/')
     const lock = options.change ? await world.local.lock(paths.lock, profile.vault) : null
     try {
-      const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
-      const known = {
-        profile,
-        paths,
-        bootId,
-        record: await readRecord(paths.record),
-        receipt: await Receipt.open(paths.receipt, bootId, survivesReboot),
-        supervisor: await supervisor(world.local, paths.run),
-        holder: await thisHolder(profile.vault),
+      if (options.change) await requireRoom(paths.state, options.room ?? usualRoom)
+      const known = await readKnown(world, profile, paths)
+      if (options.change && known.receipt.damaged) {
+        const lines = `${paths.receipt} was unreadable and counts as lost; a copy is ${known.receipt.damaged}`
+        world.stderr.write(`${lines}\n`)
       }
-      const context = new Context(
-        world,
-        known,
-        await chooseFacts(profile, known.receipt, options.goingUp === true),
-      )
+      const facts = await chooseFacts(profile, known.receipt, options.goingUp === true)
+      const context = new Context(world, known, facts)
       context.#release = lock ? () => lock.release() : null
       return context
     } catch (error) {
@@ -94,6 +93,23 @@ export class Context {
       [`nbd.${member.name}`, `${this.vault.nbdIndex(member.name)}`] as const,
     ])
     return this.receipt.setFacts(Object.fromEntries(entries))
+  }
+
+  /**
+   * Sessions whose nonce the receipt has lost, asked back from the servers: they are ours when the holder is us.
+   * A server that does not answer now is met again, and told of, by the step that needs it.
+   * @param which `attached`: a session without a device is better taken anew
+   */
+  async adoptSessions(which: 'attached' | 'all'): Promise<void> {
+    const { profile, receipt, vault } = this
+    const lost = profile.members.filter(({ name }) => receipt.state(`session ${name}`) === null)
+    await Promise.all(
+      lost.map(async ({ name }) => {
+        if (which === 'attached' && (await findByBackend(memberId(profile.vault, name))) === null) return
+        const found = await showSession(vault.server(name), profile.vault, name).catch(() => null)
+        if (found?.held && found.holder === vault.holder) this.#facts.nonces.set(name, found.nonce)
+      }),
+    )
   }
 
   /**
@@ -201,20 +217,6 @@ export class Context {
     }
   }
 }
-
-interface Known {
-  readonly profile: Profile
-  readonly paths: VaultPaths
-  readonly record: RecordData | null
-  readonly receipt: Receipt
-  readonly supervisor: Supervisor
-  readonly bootId: string
-  readonly holder: string
-  readonly facts: Facts
-}
-
-/** A lease on a server outlives a reboot of this machine; everything else in a receipt is gone with it. */
-const survivesReboot = (step: string): boolean => step.startsWith('session ')
 
 const required = <T>(value: T | null | undefined, what: string): T => {
   if (value === null || value === undefined) throw new Error(`no ${what} here`)

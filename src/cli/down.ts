@@ -25,6 +25,7 @@ export const downVerb = async (
   requireRoot(world, 'down', name)
   const context = await Context.open(world, name, { change: true })
   try {
+    await context.adoptSessions('all')
     const { steps, writes } = await planDown(context)
     if (options.dryRun) {
       await printPlan(world, 'cloudvault.down/1', steps, 'down', options.json === true)

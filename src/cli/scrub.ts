@@ -58,10 +58,10 @@ const grown = (before: DeviceErrors | null | undefined, after: DeviceErrors | nu
 
 /** A line every ten seconds: reads well in a log, and says that it is alive. */
 export const scrubProgress = (world: World, quiet: boolean): ((state: ScrubState) => void) => {
-  let last = Date.now()
+  let last = performance.now()
   return (state) => {
-    if (quiet || Date.now() - last < 10_000) return
-    last = Date.now()
+    if (quiet || performance.now() - last < 10_000) return
+    last = performance.now()
     world.stderr.write(`scrub: ${bytes(state.bytes)} read, ${state.corrected} mended\n`)
   }
 }

@@ -31,6 +31,7 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
     const record = createdRecord(context)
     await context.connectAll()
     const mounted = await mountAt(context.profile.mount.at)
+    await context.adoptSessions('attached')
     const { members, readOnly, missing } = mounted
       ? await standing(context, mounted, options)
       : participants(context, options)

@@ -1,5 +1,5 @@
-import { Exit, Fault } from '../fault.ts'
-import { readIfThere, writeAtomic } from '../host/files.ts'
+import { copyFile } from 'node:fs/promises'
+import { readIfThere, unwritable, writeAtomic } from '../host/files.ts'
 
 /**
  * What this client has set up right now, and must undo. On disk before the machine changes and after every change,
@@ -21,15 +21,19 @@ export interface ReceiptData {
 export class Receipt {
   readonly #path: string
   readonly #data: ReceiptData
+  /** Where the content of an unreadable receipt was kept; null when it was readable, or not there. */
+  readonly damaged: string | null
   #writing: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, data: ReceiptData) {
+  private constructor(path: string, data: ReceiptData, damaged: string | null) {
     this.#path = path
+    this.damaged = damaged
     this.#data = data
   }
 
   /**
-   * Reads the receipt, or starts an empty one. A damaged receipt counts as lost: names are enough to undo.
+   * Reads the receipt, or starts an empty one. A damaged receipt counts as lost, because names are enough to undo; a
+   * copy of it is kept beside it.
    * @param bootId of the running kernel; steps of an earlier boot are forgotten unless they live on a server
    */
   static async open(
@@ -37,17 +41,16 @@ export class Receipt {
     bootId: string,
     survivesReboot: (step: string) => boolean,
   ): Promise<Receipt> {
-    const data = parse(await readIfThere(path)) ?? {
-      schema: 'cloudvault.receipt/1',
-      bootId,
-      facts: {},
-      steps: [],
-    }
+    const text = await readIfThere(path)
+    const known = parse(text)
+    const damaged = text !== null && known === null ? `${path}.damaged` : null
+    if (damaged) await copyFile(path, damaged).catch(() => {}) // only for curiosity: nothing depends on it
+    const data = known ?? { schema: 'cloudvault.receipt/1', bootId, facts: {}, steps: [] }
     if (data.bootId !== bootId) {
       data.steps = data.steps.filter((step) => survivesReboot(step.name))
       data.bootId = bootId
     }
-    return new Receipt(path, data)
+    return new Receipt(path, data, damaged)
   }
 
   get facts(): Readonly<Record<string, string>> {
@@ -74,26 +77,27 @@ export class Receipt {
     await this.#save()
   }
 
+  /**
+   * Takes a step off the list. Never fails: what is noted and not there any more is looked for, not found, and harmless,
+   * and a full disk must not stop the undoing of the rest.
+   */
   async forget(step: string): Promise<void> {
     this.#data.steps = this.#data.steps.filter((entry) => entry.name !== step)
-    await this.#save()
+    await this.#save().catch(() => {})
   }
 
-  /** Steps run in parallel but the file is one: saves queue up behind each other. */
+  /** Steps run in parallel but the file is one: saves queue up behind each other, and behind failed ones too. */
   #save(): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#write())
-    return this.#writing
+    const write = this.#writing.then(() => this.#write())
+    this.#writing = write.catch(() => {})
+    return write
   }
 
   async #write(): Promise<void> {
     try {
       await writeAtomic(this.#path, `${JSON.stringify(this.#data, null, 2)}\n`)
     } catch (error) {
-      throw new Fault(Exit.missing, `the receipt ${this.#path} cannot be written`, {
-        stands: 'nothing further was changed',
-        next: `check free space and rights of ${this.#path}`,
-        cause: error,
-      })
+      throw unwritable('the receipt', this.#path, error)
     }
   }
 }

@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Exit, Fault } from '../fault.ts'
 
 /**
  * Replaces a file so that a crash leaves either the old or the new content, never half of one: written beside it,
@@ -13,15 +14,20 @@ export const writeAtomic = async (
 ): Promise<void> => {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const beside = `${path}.new`
-  const file = await open(beside, 'w', mode)
   try {
-    await file.writeFile(content)
-    await file.chmod(mode)
-    await file.sync()
-  } finally {
-    await file.close()
+    const file = await open(beside, 'w', mode)
+    try {
+      await file.writeFile(content)
+      await file.chmod(mode)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(beside, path)
+  } catch (error) {
+    await rm(beside, { force: true }).catch(() => {}) // on a full disk, half a file is in the way of everything
+    throw error
   }
-  await rename(beside, path)
   const directory = await open(dirname(path), 'r')
   try {
     await directory.sync()
@@ -37,5 +43,43 @@ export const readIfThere = async (path: string): Promise<string | null> => {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left',
+  EDQUOT: 'the quota is used up',
+  EROFS: 'its file system is read-only',
+  EACCES: 'no permission',
+  EPERM: 'no permission',
+}
+
+/**
+ * The fault of a file of ours that cannot be written: why, and the command that shows more.
+ * @param what in words: "the receipt"
+ */
+export const unwritable = (what: string, path: string, cause: unknown, place = dirname(path)): Fault => {
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? 'unknown error'
+  const full = code === 'ENOSPC' || code === 'EDQUOT'
+  return new Fault(Exit.missing, `${what} ${path} cannot be written: ${reasons[code] ?? code}`, {
+    next: full ? `df -h ${place}   (make room there, then the same command again)` : `findmnt -T ${place}`,
+    cause,
+  })
+}
+
+/**
+ * Makes sure, before anything is begun, that a directory takes what is going to be written there.
+ * @param bytes how much, really written and removed again
+ * @throws Fault 3 when it does not
+ */
+export const requireRoom = async (directory: string, bytes: number): Promise<void> => {
+  const probe = join(directory, 'room')
+  try {
+    await writeAtomic(probe, new Uint8Array(bytes))
+    await rm(probe)
+  } catch (error) {
+    throw unwritable('the state directory', directory, error, directory).with({
+      stands: 'nothing was changed',
+    })
   }
 }

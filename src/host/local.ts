@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { execa } from 'execa'
 import { Exit, Fault } from '../fault.ts'
+import { unwritable } from './files.ts'
 import { type Command, defaultDeadline, type LocalMachine, type Output } from './host.ts'
 import { Secret } from './secret.ts'
 
@@ -30,7 +31,9 @@ export class LocalHost implements LocalMachine {
 
   /** A kernel lock held by a child that ends with us: a file's age or a pid in it can lie after a crash or a suspend. */
   async lock(path: string, what: string): Promise<{ release(): Promise<void> }> {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      throw unwritable('the state directory', dirname(path), error).with({ stands: 'nothing was changed' })
+    })
     const holder = execa(
       'flock',
       ['--nonblock', '--conflict-exit-code', '6', path, 'sh', '-c', 'echo held; exec cat'],
@@ -42,10 +45,17 @@ export class LocalHost implements LocalMachine {
       },
     )
     const held = await Promise.race([
-      new Promise<boolean>((resolve) => holder.stdout.once('data', () => resolve(true))),
-      holder.then(() => false),
+      new Promise<true>((resolve) => holder.stdout.once('data', () => resolve(true))),
+      holder.then((ended) => ended),
     ])
-    if (!held) {
+    if (held !== true && held.exitCode !== 6) {
+      throw new Fault(Exit.missing, `the lock ${path} cannot be taken`, {
+        stands: 'nothing was changed',
+        next: `findmnt -T ${dirname(path)}`,
+        detail: held.stderr,
+      })
+    }
+    if (held !== true) {
       throw new Fault(Exit.busy, `another cloudvault is at work on ${what}`, {
         stands: 'nothing was changed',
         next: 'wait for it to finish, then try again',

@@ -1,5 +1,5 @@
 import { Exit, Fault } from '../fault.ts'
-import { readIfThere, writeAtomic } from '../host/files.ts'
+import { readIfThere, unwritable, writeAtomic } from '../host/files.ts'
 import * as v from './validate.ts'
 
 /**
@@ -68,8 +68,11 @@ export const withStale = (record: RecordData, members: readonly string[]): Recor
   return { ...record, resilver: { members: all, since: record.resilver?.since ?? new Date().toISOString() } }
 }
 
+/** @throws Fault 3 when it cannot be written */
 export const writeRecord = (path: string, record: RecordData): Promise<void> =>
-  writeAtomic(path, `${JSON.stringify(record, null, 2)}\n`)
+  writeAtomic(path, `${JSON.stringify(record, null, 2)}\n`).catch((error: unknown) => {
+    throw unwritable('the record', path, error)
+  })
 
 const isRecord = (data: unknown): data is RecordData =>
   v.object(data) &&

@@ -51,7 +51,9 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
     redundancy: profile.filesystem.redundancy,
     providers: new Set(profile.members.map((member) => member.provider)).size,
     ...(mounted ? { mountedAt: profile.mount.at, readOnly: mounted.readOnly } : {}),
-    ...(mounted && record?.open ? { mountedMs: Date.now() - Date.parse(record.open.since) } : {}),
+    ...(mounted && record?.open
+      ? { mountedMs: Math.max(0, Date.now() - Date.parse(record.open.since)) }
+      : {}),
     ...(table ? { usedBytes: table.usedBytes, totalBytes: capacity(profile, record) } : {}),
     members: withBehind(members),
     kit: await kitReport(vault),

@@ -30,13 +30,13 @@ export interface Watch {
 /** @returns whether the member missed writes, so that its copy has to be mended */
 export const sitOut = async (watch: Watch, stack: MemberStack): Promise<boolean> => {
   const { member } = stack
-  const began = Date.now()
+  const began = performance.now() // a clock that nobody sets
   // A monitor that was started again finds it parked; the kernel would call that connection alive.
   if (await isParked(watch, member.name)) return returnOf(watch, stack, began)
   let said = ''
   for (let attempt = 0; !watch.signal.aborted; attempt++) {
     await pause(pauses[Math.min(attempt, pauses.length - 1)] ?? 0, watch)
-    const left = member.patienceMs - (Date.now() - began)
+    const left = member.patienceMs - (performance.now() - began)
     if (left <= 0 && (await parkNow(watch, stack))) return returnOf(watch, stack, began)
     const problem = await reconnected(watch, stack, Math.max(left, 1000))
     if (problem === null) {
@@ -55,7 +55,7 @@ const isParked = async ({ vault, supervisor }: Watch, member: string): Promise<b
 const pause = (ms: number, { signal }: Watch): Promise<void> =>
   sleep(ms, undefined, { signal }).catch(() => {})
 
-const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(1)
+const seconds = (since: number): string => ((performance.now() - since) / 1000).toFixed(1)
 
 /** @returns null when the same session serves again (or never stopped), else what is in the way */
 const reconnected = async (watch: Watch, stack: MemberStack, deadlineMs: number): Promise<Fault | null> => {

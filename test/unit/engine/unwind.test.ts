@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rmSync, writeFileSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -220,9 +221,33 @@ describe('climbing a plan', () => {
     expect([...world.standing]).toEqual([])
   })
 
-  test('a damaged receipt counts as lost', async () => {
-    const { writeFile } = await import('node:fs/promises')
-    await writeFile(join(folder, 'receipt.json'), '{"schema": "cloudvault.receipt/1", "steps": [')
-    expect((await receiptIn()).steps).toEqual([])
+  test('a damaged receipt counts as lost, and a copy of it is kept', async () => {
+    const garbage = '{"schema": "cloudvault.receipt/1", "steps": ['
+    await writeFile(join(folder, 'receipt.json'), garbage)
+    const receipt = await receiptIn()
+    expect(receipt.steps).toEqual([])
+    expect(await readFile(receipt.damaged ?? '', 'utf8')).toBe(garbage)
+    await receipt.mark('kernel', 'made')
+    expect((await receiptIn()).damaged).toBeNull()
+  })
+
+  test('a receipt that cannot be written: the step is not run, and everything before it is undone', async () => {
+    const world = new World()
+    const state = join(folder, 'state')
+    const receipt = await Receipt.open(join(state, 'receipt.json'), 'boot', () => false)
+    world.onUp = (name) => {
+      // From here on its directory is a file: as good as a full disk, and root cannot write there either.
+      if (name !== 'link a') return
+      rmSync(state, { recursive: true })
+      writeFileSync(state, '')
+    }
+    const error = await climb(world.steps(), { receipt, signal: calm, observe: quiet }).catch((e) => e)
+    expect(error.exit).toBe(Exit.missing)
+    expect(error.message).toContain('the receipt')
+    expect(world.log).not.toContain('up attach a')
+    expect([...world.standing]).toEqual([])
+    await rm(state)
+    await receipt.mark('kernel', 'made') // one failed write does not spoil the next
+    expect(receipt.state('kernel')).toBe('made')
   })
 })
