@@ -1,13 +1,18 @@
 import { perform } from '../engine/action.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { type DeviceErrors, readDeviceErrors } from '../stack/btrfs.ts'
+import { damagedFiles } from '../stack/damage.ts'
 import { mountAt } from '../stack/mount.ts'
 import { type ScrubState, scrub } from '../stack/scrub.ts'
-import { bytes } from '../ui/text.ts'
+import { escapeLine } from '../ui/style.ts'
+import { bytes, count } from '../ui/text.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
-/** `cloudvault scrub`: every copy of everything is read; what is wrong is mended from another copy, and by whom it was held. */
+/**
+ * `cloudvault scrub`: every copy of everything is read, what is wrong is mended from another copy, and it is said by whom
+ * it was held. What cannot be mended is told by the files that are hit.
+ */
 export const scrubVerb = async (
   world: World,
   name: string,
@@ -36,7 +41,8 @@ export const scrubVerb = async (
       // Counted and mended: a new error must show as a new one.
       await perform({ on: world.local, command: { argv: ['btrfs', 'device', 'stats', '-z', mount.at] } })
     }
-    tell(world, vault, state, found, options.json === true)
+    const damaged = await hit(world, mount.at, state)
+    tell(world, { vault, state, found, damaged }, options.json === true)
     return state.uncorrectable > 0 ? Exit.integrity : Exit.ok
   } finally {
     await context.close()
@@ -66,16 +72,26 @@ export const scrubProgress = (world: World, quiet: boolean): ((state: ScrubState
   }
 }
 
-const tell = (
-  world: World,
-  vault: string,
-  state: ScrubState,
-  found: readonly { member: string; blocks: number }[],
-  json: boolean,
-): void => {
+const hit = async (world: World, at: string, { uncorrectable }: ScrubState): Promise<string[]> => {
+  if (uncorrectable === 0) return []
+  world.stderr.write(
+    `scrub: ${uncorrectable} blocks could not be mended; every file is read, to name those that are hit\n`,
+  )
+  return damagedFiles(world.local, at, world.signal)
+}
+
+interface Told {
+  readonly vault: string
+  readonly state: ScrubState
+  readonly found: readonly { readonly member: string; readonly blocks: number }[]
+  /** Files and folders that cannot be read whole. */
+  readonly damaged: readonly string[]
+}
+
+const tell = (world: World, { vault, state, found, damaged }: Told, json: boolean): void => {
   if (json) {
     world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.scrub/1', vault, ...state, members: found })}\n`,
+      `${JSON.stringify({ schema: 'cloudvault.scrub/1', vault, ...state, members: found, damaged })}\n`,
     )
     return
   }
@@ -84,9 +100,22 @@ const tell = (
   }
   const outcome =
     state.uncorrectable > 0
-      ? `${state.uncorrectable} blocks could not be mended; they are wrong on every copy`
+      ? `${state.uncorrectable} blocks could not be mended`
       : state.corrected > 0
         ? `${state.corrected} blocks were mended from another copy; every copy is right now`
         : 'every copy of everything is right'
   world.stdout.write(`${vault}: ${bytes(state.bytes)} read; ${outcome}\n`)
+  if (state.uncorrectable > 0) for (const line of aboutDamage(vault, damaged)) world.stdout.write(`${line}\n`)
 }
+
+const aboutDamage = (vault: string, damaged: readonly string[]): string[] =>
+  damaged.length === 0
+    ? [
+        'every file can be read: what is wrong has a right copy elsewhere, but its server does not take it',
+        `next: cloudvault status ${vault}   (names the server)`,
+      ]
+    : [
+        `${count(damaged.length, 'file')} cannot be read whole; nothing wrong is ever served instead:`,
+        ...damaged.map((path) => `  ${escapeLine(path)}`),
+        `next: bring them back from a backup or delete them, then cloudvault scrub ${vault}`,
+      ]

@@ -11,6 +11,8 @@ export interface Command {
   readonly deadline?: number
   /** Needs root. A host whose user is not root puts `sudo -n` in front. Default true. */
   readonly root?: boolean
+  /** Ends it early (on this machine only): for what only reads and would take hours. It then ends with code null. */
+  readonly signal?: AbortSignal
 }
 
 /** 60 s: longer than any honest single step over a slow link, shorter than a person's patience. */

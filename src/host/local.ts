@@ -79,6 +79,7 @@ export class LocalHost implements LocalMachine {
       cleanup: false,
       reject: false,
       timeout: deadline,
+      ...(command.signal ? { cancelSignal: command.signal } : {}),
       forceKillAfterDelay: 1000,
       encoding: 'buffer',
       stripFinalNewline: false,
@@ -102,7 +103,7 @@ export class LocalHost implements LocalMachine {
       })
     }
     // A program that could not be started has neither an exit code nor a signal.
-    if (result.failed && result.exitCode === undefined && result.signal === undefined) {
+    if (result.failed && !result.isCanceled && result.exitCode === undefined && result.signal === undefined) {
       throw new Fault(Exit.missing, `${program} is not installed on this machine`, {
         next: `apt-get install ${packageOf[program] ?? program}`,
         cause: result.cause,

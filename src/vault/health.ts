@@ -17,6 +17,7 @@ import {
 } from '../stack/btrfs.ts'
 import { mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
+import { complaint, cures } from './complaint.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
 
 /**
@@ -174,15 +175,7 @@ const judge = (
     )
   }
   const stale = members.filter((member) => member.mirror === 'stale')
-  if (stale.length > 0) {
-    return say(
-      'stale',
-      [
-        `errors were counted on ${stale.map((member) => member.name).join(', ')}; its copy may be wrong in places`,
-      ],
-      [`cloudvault resilver ${vault}`],
-    )
-  }
+  if (stale.length > 0) return say('stale', stale.map(complaint), cures(profile, stale))
   return say('healthy', [], [])
 }
 
