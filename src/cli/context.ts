@@ -11,9 +11,10 @@ import { memberId } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
-import type { RecordData } from '../record/record.ts'
+import { type RecordData, restoreCommand } from '../record/record.ts'
 import { newNonce, showSession, takeSession } from '../server/session.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
+import { keyringOf } from '../stack/home.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { password } from '../ui/ask.ts'
@@ -57,12 +58,18 @@ export class Context {
    * @param change take the vault's lock: this verb changes something
    * @param goingUp the verb attaches: sessions without a device get a new nonce
    * @param room bytes that the verb is going to write into the state directory
+   * @param rebuild a damaged record counts as lost
    * @throws Fault 2 profile, 3 no room for what must be written down, 5 damaged record, 6 another cloudvault is at work on it
    */
   static async open(
     world: World,
     name: string,
-    options: { readonly change: boolean; readonly goingUp?: boolean; readonly room?: number },
+    options: {
+      readonly change: boolean
+      readonly goingUp?: boolean
+      readonly room?: number
+      readonly rebuild?: boolean
+    },
   ): Promise<Context> {
     const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
@@ -71,7 +78,7 @@ export class Context {
     const lock = options.change ? await world.local.lock(paths.lock, profile.vault) : null
     try {
       if (options.change) await requireRoom(paths.state, options.room ?? usualRoom)
-      const known = await readKnown(world, profile, paths)
+      const known = await readKnown(world, profile, paths, options.rebuild === true)
       if (options.change && known.receipt.damaged) {
         const lines = `${paths.receipt} was unreadable and counts as lost; a copy is ${known.receipt.damaged}`
         world.stderr.write(`${lines}\n`)
@@ -139,7 +146,7 @@ export class Context {
       }),
     )
     try {
-      this.#key = await unlockKeyring(this.#world.local, this.paths.keyring, passphrase)
+      this.#key = await unlockKeyring(this.#world.local, keyringOf(this.vault), passphrase)
     } finally {
       passphrase.wipe()
     }
@@ -210,6 +217,7 @@ export class Context {
       },
       rearm: (member) => this.#rearm(required(byName.get(member), member), known, facts),
       bootId: known.bootId,
+      restore: restoreCommand(this.record?.kit?.path ?? this.paths.kit),
       holder: known.holder,
       nonce: (member) => required(facts.nonces.get(member), member),
       nbdIndex: (member) => required(facts.indexes.get(member), member),

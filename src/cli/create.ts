@@ -7,13 +7,14 @@ import { unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
-import { readRecord, writeRecord } from '../record/record.ts'
+import { readRecord } from '../record/record.ts'
 import { formatSteps } from '../stack/format.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { newPassword, typedName } from '../ui/ask.ts'
 import { tasks } from '../ui/tasks.ts'
 import { writeKit } from '../vault/kit.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
+import { keepItElsewhere } from './kit.ts'
 import { printPlan } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -31,10 +32,13 @@ export interface CreateOptions {
   readonly kit?: string
 }
 
+/** A keyring of 4 MiB, 2 MiB for each of a few headers, and the kit that holds them all once more. */
+const createRoom = 32 * 1024 * 1024
+
 export const createVerb = async (world: World, name: string, options: CreateOptions): Promise<ExitCode> => {
   requireRoot(world, 'create', name)
   const kitFolder = options.kit === undefined ? undefined : resolve(options.kit)
-  const context = await Context.open(world, name, { change: true, goingUp: true })
+  const context = await Context.open(world, name, { change: true, goingUp: true, room: createRoom })
   try {
     refuseExisting(context)
     await context.connectAll()
@@ -58,7 +62,7 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
     } finally {
       secret.wipe()
     }
-    const kit = await makeKit(world, context, kitFolder ?? context.paths.state)
+    const kit = await writeKit(context.vault, kitFolder ?? context.paths.state)
     tell(world, context, kit, options.json === true)
     return Exit.ok
   } finally {
@@ -149,15 +153,6 @@ const giveToOwner = async (context: Context): Promise<void> => {
   await perform({ on: context.vault.local, command: { argv: ['chown', '--', owner, at] } })
 }
 
-/** Written last, with the final record in it; the record here notes where it is. */
-const makeKit = async (world: World, context: Context, directory: string): Promise<string> => {
-  const path = await writeKit(world.local, context.profile, context.paths, directory)
-  const record = await readRecord(context.paths.record)
-  if (record)
-    await writeRecord(context.paths.record, { ...record, kit: { path, at: new Date().toISOString() } })
-  return path
-}
-
 const tell = (world: World, context: Context, kit: string, json: boolean): void => {
   const { vault } = context.profile
   if (json) {
@@ -165,12 +160,6 @@ const tell = (world: World, context: Context, kit: string, json: boolean): void 
     return
   }
   world.stdout.write(`${vault} is created and down.\n`)
-  world.stdout.write(`recovery kit: ${kit}\n`)
-  world.stdout.write(
-    '  Copy it to a place that is neither this machine nor one of the servers. With it and the passphrase\n',
-  )
-  world.stdout.write(
-    '  nothing is lost when this machine is; without it, losing this machine loses the vault.\n',
-  )
+  world.stdout.write(`recovery kit: ${kit}\n${keepItElsewhere}`)
   world.stdout.write(`next: cloudvault up ${vault}\n`)
 }

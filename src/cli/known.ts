@@ -25,14 +25,24 @@ export const usualRoom = 128 * 1024
 /** A lease on a server outlives a reboot of this machine; everything else in a receipt is gone with it. */
 export const survivesReboot = (step: string): boolean => step.startsWith('session ')
 
-/** @throws Fault 5 damaged record */
-export const readKnown = async (world: World, profile: Profile, paths: VaultPaths): Promise<Known> => {
+/**
+ * @param rebuild a damaged record counts as lost, because it is going to be made anew
+ * @throws Fault 5 damaged record
+ */
+export const readKnown = async (
+  world: World,
+  profile: Profile,
+  paths: VaultPaths,
+  rebuild: boolean,
+): Promise<Known> => {
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
   return {
     profile,
     paths,
     bootId,
-    record: await readRecord(paths.record),
+    record: await readRecord(paths.record).catch((error: unknown) =>
+      rebuild ? null : Promise.reject(error),
+    ),
     receipt: await Receipt.open(paths.receipt, bootId, survivesReboot),
     supervisor: await supervisor(world.local, paths.run),
     holder: await thisHolder(profile.vault),

@@ -184,6 +184,41 @@ verb('resilver <name>', 'make a copy that missed writes equal again, and prove i
     runs(async () => (await import('./resilver.ts')).resilverVerb)(name, options),
   )
 
+verb('kit <name>', 'write the recovery kit anew: everything but the passphrase, in one file', [
+  'sudo cloudvault kit photos --to /media/usb',
+])
+  .addOption(dryRun())
+  .addOption(json())
+  .option('--to <dir>', 'directory for it')
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./kit.ts')).kitVerb)(name, options),
+  )
+
+verb(
+  'restore-kit <file>',
+  'bring back from a recovery kit what is damaged or gone here, or everything on a new machine',
+  ['sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar'],
+)
+  .addOption(dryRun())
+  .addOption(json())
+  .addOption(confirm())
+  .action((file: string, options: object) =>
+    runs(async () => (await import('./restore-kit.ts')).restoreKitVerb)(file, options),
+  )
+
+verb(
+  'discover <name>',
+  'make a lost record anew from headers and servers; reads, and never writes to a member',
+  ['sudo cloudvault discover photos'],
+)
+  .addOption(dryRun())
+  .addOption(json())
+  .addOption(confirm())
+  .option('--take-over', 'take sessions that another machine holds; it is fenced out first')
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./discover.ts')).discoverVerb)(name, options),
+  )
+
 verb('runbook <name>', 'print how to open the vault by hand, without cloudvault', [
   'cloudvault runbook photos > photos.txt',
 ]).action((name: string) => runs(async () => (await import('./runbook.ts')).runbookVerb)(name))

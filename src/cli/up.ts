@@ -4,6 +4,7 @@ import { memberId } from '../names.ts'
 import type { Member, Redundancy } from '../profile/profile.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
+import { checkHome } from '../stack/home.ts'
 import { type Mounted, mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { tasks } from '../ui/tasks.ts'
@@ -29,8 +30,10 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
   const context = await Context.open(world, name, { change: true, goingUp: true })
   try {
     const record = createdRecord(context)
-    await context.connectAll()
     const mounted = await mountAt(context.profile.mount.at)
+    // Of a member that is left out nothing is needed.
+    if (!mounted && options.degraded === undefined) await checkHome(context.vault)
+    await context.connectAll()
     await context.adoptSessions('attached')
     const { members, readOnly, missing } = mounted
       ? await standing(context, mounted, options)
@@ -83,7 +86,7 @@ const createdRecord = (context: Context): RecordData => {
       })
     : new Fault(Exit.missing, `this machine has no record of ${vault}`, {
         stands: 'nothing was contacted',
-        next: `cloudvault create ${vault}   (a new vault), or restore its recovery kit into ${context.paths.state}`,
+        next: `cloudvault create ${vault}   (a new vault), cloudvault restore-kit KIT.tar   (its recovery kit), or cloudvault discover ${vault}`,
       })
 }
 

@@ -3,6 +3,7 @@ import { Exit, Fault } from '../fault.ts'
 import type { LocalMachine } from '../host/host.ts'
 import { Secret } from '../host/secret.ts'
 import type { Kdf } from '../profile/profile.ts'
+import { cipher, keyringDiffers, luksMetadata } from './guard.ts'
 
 /**
  * The keyring: one LUKS2 container without data whose volume key is the vault key. Passphrases are slots of this one
@@ -17,17 +18,7 @@ const kdfDeadline = 180_000
 
 /** The command that makes the container at a path; the passphrase goes to its stdin. */
 export const keyringArgv = (path: string, kdf: Kdf | undefined): string[] => [
-  ...[
-    'cryptsetup',
-    'luksFormat',
-    '--batch-mode',
-    '--type',
-    'luks2',
-    '--cipher',
-    'aes-xts-plain64',
-    '--key-size',
-    '512',
-  ],
+  ...['cryptsetup', 'luksFormat', '--batch-mode', '--type', 'luks2', '--cipher', cipher, '--key-size', '512'],
   ...[
     '--luks2-metadata-size',
     `${metadataBytes}`,
@@ -61,20 +52,40 @@ export const createKeyring = async (
   await rename(beside, path)
 }
 
+/** A keyring as the profile and the record know it. */
+export interface Keyring {
+  readonly path: string
+  readonly kdf: Kdf | undefined
+  /** The command that brings it back from the recovery kit. */
+  readonly restore: string
+}
+
+/**
+ * Looks at the keyring before anything is derived from a passphrase.
+ * @throws Fault 3 when it is not there or not readable, 5 when it asks for what cloudvault never makes
+ */
+export const checkKeyring = async (local: LocalMachine, keyring: Keyring): Promise<void> => {
+  const { path, kdf, restore } = keyring
+  if (!(await stat(path).catch(() => null)))
+    throw new Fault(Exit.missing, `the keyring ${path} is not on this machine`, { next: restore })
+  const found = await luksMetadata(local, path)
+  if ('why' in found)
+    throw keyringFault(`the keyring ${path} could not be read`, found.detail).with({ next: restore })
+  const why = keyringDiffers(found.metadata, kdf)
+  if (why) throw new Fault(Exit.trust, `the keyring ${path} was refused: ${why}`, { next: restore })
+}
+
 /**
  * The vault key, 64 bytes.
- * @throws Fault 9 when no slot opens with the passphrase, 3 when there is no keyring
+ * @throws Fault 9 when no slot opens with the passphrase; see also `checkKeyring`
  */
 export const unlockKeyring = async (
   local: LocalMachine,
-  path: string,
+  keyring: Keyring,
   passphrase: Secret,
 ): Promise<Secret> => {
-  if (!(await stat(path).catch(() => null))) {
-    throw new Fault(Exit.missing, `the keyring ${path} is not on this machine`, {
-      next: 'restore it from the recovery kit (keys.luks in there)',
-    })
-  }
+  const { path, restore } = keyring
+  await checkKeyring(local, keyring)
   const dump = await local.runForSecret({
     argv: ['cryptsetup', 'luksDump', '--batch-mode', '--dump-volume-key', '--key-file=-', path],
     input: passphrase,
@@ -82,12 +93,13 @@ export const unlockKeyring = async (
   })
   if (dump.code === 2) {
     throw new Fault(Exit.secret, 'the passphrase does not open the keyring', {
-      next: 'try again; there is no lock-out',
+      // A damaged slot looks the same.
+      next: `try again, there is no lock-out; if it is certainly the right one: ${restore}`,
     })
   }
   if (dump.code !== 0) {
     throw keyringFault(`the keyring ${path} could not be read`, dump.stderr).with({
-      next: 'restore it from the recovery kit (keys.luks in there)',
+      next: restore,
     })
   }
   try {

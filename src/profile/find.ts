@@ -86,7 +86,7 @@ const unknownVault = async (name: string, places: readonly string[], caller: Cal
   const list = known.length > 0 ? `known vaults: ${known.join(', ')}` : 'no vault is known here'
   return new Fault(Exit.usage, `there is no profile for ${name}${near ? `; did you mean ${near}?` : ''}`, {
     stands: `${list}; looked for ${places.join(', ')}`,
-    next: `cloudvault init ${name}`,
+    next: `cloudvault init ${name}   (a new one), or cloudvault restore-kit KIT.tar   (one of another machine)`,
   })
 }
 

@@ -12,6 +12,8 @@ export interface VaultPaths {
   readonly keyring: string
   readonly record: string
   readonly receipt: string
+  /** Where the recovery kit is written unless somebody says otherwise. */
+  readonly kit: string
   /** flock(1) on this file is held by every verb that changes the vault. */
   readonly lock: string
   /** A member's pinned host key in OpenSSH's format, for the link: the file holds this one key. */
@@ -35,6 +37,7 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     keyring: join(state, 'keys.luks'),
     record: join(state, 'record.json'),
     receipt: join(state, 'receipt.json'),
+    kit: join(state, `${vault}-recovery-kit.tar`),
     lock: join(state, 'lock'),
     knownHosts: (member) => join(state, 'known_hosts', member),
     header: (member) => join(state, 'headers', `${member}.luks`),

@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path'
 import { Exit, Fault } from '../fault.ts'
 import { readIfThere, unwritable, writeAtomic } from '../host/files.ts'
 import * as v from './validate.ts'
@@ -37,6 +38,10 @@ export interface RecordData {
   readonly kit?: { readonly path: string; readonly at: string }
 }
 
+/** For error texts: the command that brings back what is damaged or gone. @param kit where it was written last */
+export const restoreCommand = (kit: string): string =>
+  `cloudvault restore-kit ${kit}   (or wherever you keep the recovery kit)`
+
 export const readRecord = async (path: string): Promise<RecordData | null> => {
   const text = await readIfThere(path)
   if (text === null) return null
@@ -44,7 +49,7 @@ export const readRecord = async (path: string): Promise<RecordData | null> => {
   if (!isRecord(data)) {
     throw new Fault(Exit.trust, `the vault's record ${path} is damaged`, {
       stands: 'nothing was contacted',
-      next: 'restore it from the recovery kit (record.json in there)',
+      next: `cloudvault restore-kit KIT.tar   (the recovery kit); without one: cloudvault discover ${basename(dirname(path))}`,
     })
   }
   return data

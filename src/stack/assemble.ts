@@ -3,7 +3,7 @@ import { together } from '../engine/together.ts'
 import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
 import { type RecordData, readRecord, updateRecord, withStale, writeRecord } from '../record/record.ts'
-import { checkIdentity, readSuperblock, type Superblock } from './btrfs.ts'
+import { checkIdentities, readSuperblock, type Superblock } from './btrfs.ts'
 import type { Vault } from './vault.ts'
 
 /**
@@ -113,17 +113,16 @@ const superblocks = async (
   options: AssembleOptions,
   fresh: boolean,
 ): Promise<Readonly<Record<string, Superblock>>> => {
-  const entries = await together(
+  const found = await together(
     options.members.map(async (member) => {
-      const found = await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), fresh)
-      const expected = options.record.members[member]
-      if (!expected)
+      if (!options.record.members[member])
         throw new Fault(Exit.trust, `${member} is not a member of this vault's record`, { member })
-      checkIdentity(member, found, { fsid: options.record.fsid, ...expected })
-      return [member, found as Superblock] as const
+      const block = await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), fresh)
+      return [member, block] as const
     }),
   )
-  return Object.fromEntries(entries)
+  checkIdentities(Object.fromEntries(found), options.record)
+  return Object.fromEntries(found) as Record<string, Superblock>
 }
 
 const generations = (blocks: Readonly<Record<string, Superblock>>): Readonly<Record<string, number>> =>

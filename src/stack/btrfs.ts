@@ -151,25 +151,37 @@ export const readDeviceErrors = async (fsid: string, devid: number): Promise<Dev
 /** Writes everything out and commits: what was acknowledged is in the committed tree afterwards. */
 export const syncCommand = (at: string) => ({ argv: ['btrfs', 'filesystem', 'sync', at], deadline: 600_000 })
 
-/** @throws Fault 5 when a member is not who the record says it is: an export was swapped, or a header belongs elsewhere */
-export const checkIdentity = (
-  member: string,
-  found: Superblock | null,
-  expected: { fsid: string; devid: number; deviceUuid: string },
+/** What the record says of a filesystem and its members. */
+interface Expected {
+  readonly fsid: string
+  readonly members: Readonly<
+    Record<string, { readonly devid: number; readonly deviceUuid: string } | undefined>
+  >
+}
+
+/** @throws Fault 5, naming every member that is not who the record says it is: exports were swapped, or headers belong elsewhere */
+export const checkIdentities = (
+  found: Readonly<Record<string, Superblock | null>>,
+  expected: Expected,
 ): void => {
-  if (
-    found &&
-    found.fsid === expected.fsid &&
-    found.devid === expected.devid &&
-    found.deviceUuid === expected.deviceUuid
+  const wrong = Object.entries(found).filter(([member, block]) => {
+    const known = expected.members[member]
+    return (
+      block?.fsid !== expected.fsid || block.devid !== known?.devid || block.deviceUuid !== known.deviceUuid
+    )
+  })
+  const [first] = wrong
+  if (first === undefined) return
+  const names = wrong.map(([member]) => member).join(' and ')
+  const serve = wrong.length > 1 ? "do not serve this vault's disks" : "does not serve this vault's disk"
+  const what = wrong.map(([, block]) =>
+    block
+      ? `it holds device ${block.devid} (${block.deviceUuid}) of filesystem ${block.fsid}`
+      : 'it holds no filesystem that opens with this header',
   )
-    return
-  const what = found
-    ? `it holds device ${found.devid} (${found.deviceUuid}) of filesystem ${found.fsid}`
-    : 'it holds no filesystem that opens with this header'
-  throw new Fault(Exit.trust, `${member} does not serve this vault's disk: ${what}`, {
-    member,
-    stands: 'nothing was written to it',
+  throw new Fault(Exit.trust, `${names} ${serve}: ${[...new Set(what)].join('; ')}`, {
+    ...(wrong.length > 1 ? {} : { member: first[0] }),
+    stands: 'nothing was written there',
     next: 'check that the servers were not swapped or reinstalled; a lost member is replaced, never formatted in place',
   })
 }

@@ -1,18 +1,18 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Action, Step } from '../engine/step.ts'
-import { together } from '../engine/together.ts'
-import { Exit, Fault } from '../fault.ts'
 import { shellLine } from '../host/quote.ts'
 import type { Secret } from '../host/secret.ts'
 import { createKeyring, keyringArgv, unlockKeyring } from '../keyring/keyring.ts'
 import { mapperPath } from '../names.ts'
-import { type MemberRecord, type RecordData, writeRecord } from '../record/record.ts'
+import { type RecordData, writeRecord } from '../record/record.ts'
 import { deviceState } from './attach/sysfs.ts'
 import { checkBlank } from './blank.ts'
-import { mkfsArgv, readSuperblock, type Superblock } from './btrfs.ts'
+import { mkfsArgv } from './btrfs.ts'
+import { keyringOf } from './home.ts'
+import { identify } from './identify.ts'
 import { kernel } from './kernel.ts'
-import { formatHeader, headerUuid, openLuks } from './luks.ts'
+import { formatHeader, openLuks } from './luks.ts'
 import { memberStack } from './order.ts'
 import type { Supervisor } from './supervise.ts'
 import type { Vault } from './vault.ts'
@@ -75,7 +75,7 @@ const makeKeyring = (vault: Vault, keyring: NewKeyring, needs: readonly string[]
           const passphrase = await keyring.passphrase()
           await mkdir(dirname(path), { recursive: true, mode: 0o700 })
           await createKeyring(vault.local, path, passphrase, kdf)
-          keyring.opened(await unlockKeyring(vault.local, path, passphrase))
+          keyring.opened(await unlockKeyring(vault.local, keyringOf(vault), passphrase))
         },
       },
     ],
@@ -127,7 +127,7 @@ const filesystem = (vault: Vault, needs: readonly string[]): Step => {
       {
         on: vault.local,
         text: `write ${record}: who the members are`,
-        call: async () => writeRecord(record, await identify(vault, begun)),
+        call: async () => writeRecord(record, { ...begun, ...(await identify(vault)) }),
       },
     ],
     down: [],
@@ -143,30 +143,4 @@ const emptyRecord = (vault: string): RecordData => ({
   members: {},
   generation: 0,
   provedAt: '',
-})
-
-/** Reads back what mkfs made: filesystem, device ids and UUIDs are how members are known from now on. */
-const identify = async (vault: Vault, begun: RecordData): Promise<RecordData> => {
-  const found = await together(
-    vault.profile.members.map(async ({ name }) => {
-      const block = await readSuperblock(vault.local, mapperPath(vault.profile.vault, name), true)
-      if (!block)
-        throw new Fault(Exit.trust, `${name} does not give back what was written to it`, { member: name })
-      return { name, block, record: await memberRecord(vault, name, block) }
-    }),
-  )
-  return {
-    ...begun,
-    fsid: found[0]?.block.fsid ?? '',
-    members: Object.fromEntries(found.map(({ name, record }) => [name, record])),
-    generation: Math.max(...found.map(({ block }) => block.generation)),
-  }
-}
-
-const memberRecord = async (vault: Vault, member: string, block: Superblock): Promise<MemberRecord> => ({
-  devid: block.devid,
-  deviceUuid: block.deviceUuid,
-  luksUuid: await headerUuid(vault.local, vault.paths.header(member)),
-  sizeBytes: Number((await deviceState(vault.nbdIndex(member))).sizeBytes),
-  generation: block.generation,
 })

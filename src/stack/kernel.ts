@@ -27,7 +27,9 @@ export const kernel = (local: Host): Step => ({
   shared: true,
   probe: async () => {
     const [nbd, rule] = await Promise.all([there('/sys/module/nbd'), there(udevRule)])
-    return nbd && rule && (await knowsBtrfs()) ? { is: 'present' } : { is: 'absent' }
+    return nbd && rule && (await knowsBtrfs()) && (await knowsCrypt(local))
+      ? { is: 'present' }
+      : { is: 'absent' }
   },
   up: [
     ...modules.map(([name = '', ...options]) => ({
@@ -47,6 +49,10 @@ const there = (path: string): Promise<boolean> =>
   )
 
 const knowsBtrfs = async (): Promise<boolean> => /\tbtrfs$/m.test(await readFile('/proc/filesystems', 'utf8'))
+
+/** Built in or loaded: sysfs would show only the latter. */
+const knowsCrypt = async (local: Host): Promise<boolean> =>
+  /^crypt\s/m.test((await local.run({ argv: ['dmsetup', 'targets'] })).stdout)
 
 const missingModule = (name: string, output: Output): Fault =>
   new Fault(Exit.missing, `the kernel module ${name} cannot be loaded`, {

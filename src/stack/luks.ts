@@ -4,8 +4,9 @@ import { commandFailed } from '../engine/action.ts'
 import type { Action, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host, Output } from '../host/host.ts'
+import { cipher, luksMetadata, slotsDiffer } from '../keyring/guard.ts'
 import { mapperPath, memberId } from '../names.ts'
-import { json, object } from '../record/validate.ts'
+import { object } from '../record/validate.ts'
 import type { Vault } from './vault.ts'
 
 /**
@@ -19,7 +20,6 @@ const sectorSize = 4096
 /** One slot, and room for a second one and for the hot zone of a re-encryption. */
 const keyslotsBytes = 2 * 1024 * 1024
 const metadataBytes = 16 * 1024
-const cipher = 'aes-xts-plain64'
 
 /** Makes a member's header file: own random volume key, one slot opened by the vault key with a cheap KDF. */
 export const formatHeader = (vault: Vault, member: string, header: string): Action => ({
@@ -44,8 +44,16 @@ export const headerUuid = async (local: Host, header: string): Promise<string> =
   return output.stdout.trim()
 }
 
-/** The mapping /dev/mapper/cv-<vault>-<member> over the member's NBD device. */
-export const openLuks = (vault: Vault, member: string, needs: readonly string[]): Step => {
+/**
+ * The mapping /dev/mapper/cv-<vault>-<member> over the member's NBD device.
+ * @param options readOnly: nothing can be written through it
+ */
+export const openLuks = (
+  vault: Vault,
+  member: string,
+  needs: readonly string[],
+  options: { readonly readOnly?: boolean } = {},
+): Step => {
   const name = memberId(vault.profile.vault, member)
   const header = vault.paths.header(member)
   const device = `/dev/nbd${vault.nbdIndex(member)}`
@@ -55,19 +63,20 @@ export const openLuks = (vault: Vault, member: string, needs: readonly string[])
     probe: () => probeMapping(vault.profile.vault, member, basename(device)),
     up: [
       check(vault, `compare the header ${header} with what cloudvault makes`, () =>
-        checkHeader(vault.local, header, member),
+        checkHeader(vault, member),
       ),
       {
         on: vault.local,
         command: {
           argv: [
             ...['cryptsetup', 'open', '--type', 'luks2', '--header', header],
-            ...['--key-file=-', '--disable-external-tokens', device, name],
+            ...['--key-file=-', '--disable-external-tokens'],
+            ...(options.readOnly ? ['--readonly', device, name] : [device, name]),
           ],
           deadline: 120_000,
         },
         feed: () => vault.vaultKey(),
-        explain: (output) => openFailed(member, header, output),
+        explain: (output) => openFailed(vault, member, output),
       },
       check(vault, `dmsetup table ${name}: cipher and offset`, () => checkTable(vault.local, member, name)),
     ],
@@ -97,11 +106,11 @@ const probeMapping = async (vault: string, member: string, nbd: string): Promise
 }
 
 /** What cryptsetup's exit codes mean for `open` (cryptsetup(8), RETURN CODES). */
-const openFailed = (member: string, header: string, output: Output): Fault => {
+const openFailed = (vault: Vault, member: string, output: Output): Fault => {
   const why =
     output.code === 2
       ? new Fault(Exit.trust, `the vault key does not open the header of ${member}`, {
-          next: `restore ${header} from the recovery kit`,
+          next: vault.restore,
         })
       : new Fault(
           Exit.missing,
@@ -113,7 +122,7 @@ const openFailed = (member: string, header: string, output: Output): Fault => {
 /** The fields that must be exactly what `formatHeader` made; everything else is refused unread. */
 export const headerDiffers = (metadata: unknown): string | null => {
   if (!object(metadata)) return 'its metadata is not readable'
-  const { segments, keyslots, config } = metadata
+  const { segments } = metadata
   if (!object(segments) || Object.keys(segments).length !== 1)
     return 'it does not describe exactly one segment'
   const segment = segments['0']
@@ -122,29 +131,21 @@ export const headerDiffers = (metadata: unknown): string | null => {
   if (segment.sector_size !== sectorSize) return `its sector size is ${String(segment.sector_size)}`
   if (segment.offset !== '0') return `its data offset is ${String(segment.offset)}, not 0`
   if (segment.flags !== undefined || segment.integrity !== undefined) return 'its segment carries flags'
-  if (object(config) && config.requirements !== undefined) return 'it asks for a re-encryption to be finished'
-  if (!object(keyslots) || Object.keys(keyslots).length === 0) return 'it has no key slot'
-  for (const [slot, value] of Object.entries(keyslots)) {
-    if (!object(value) || value.type !== 'luks2') return `key slot ${slot} is of an unknown type`
-    const area = value.area
-    if (!object(area) || area.encryption !== cipher) return `key slot ${slot} is not encrypted with ${cipher}`
-    const kdf = value.kdf
-    if (!object(kdf) || kdf.type !== 'pbkdf2' || Number(kdf.iterations) > 1_000_000) {
-      return `key slot ${slot} asks for another key derivation than pbkdf2 at low cost`
-    }
-  }
-  return null
+  return slotsDiffer(metadata, slotCosts)
 }
 
-const checkHeader = async (local: Host, header: string, member: string): Promise<void> => {
-  const output = await local.run({ argv: ['cryptsetup', 'luksDump', '--dump-json-metadata', header] })
-  const why =
-    output.code === 0 ? headerDiffers(json(output.stdout)) : `cryptsetup cannot read it (exit ${output.code})`
+/** The vault key is as strong as the key it opens: more iterations would add nothing. */
+const slotCosts = { iterations: 1_000_000, memoryKiB: 0 }
+
+/** @throws Fault 5 when it is not a header that cloudvault makes; nothing is derived from it */
+export const checkHeader = async (vault: Vault, member: string): Promise<void> => {
+  const found = await luksMetadata(vault.local, vault.paths.header(member))
+  const why = 'why' in found ? found.why : headerDiffers(found.metadata)
   if (why === null) return
   throw new Fault(Exit.trust, `the header of ${member} was refused: ${why}`, {
     member,
-    next: `restore ${header} from the recovery kit`,
-    ...(output.code === 0 ? {} : { detail: output.stderr }),
+    next: vault.restore,
+    ...('why' in found ? { detail: found.detail } : {}),
   })
 }
 

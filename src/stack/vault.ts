@@ -17,6 +17,8 @@ export interface Vault {
   address(member: string): Promise<string>
   /** Of the running kernel: everything of another boot is gone. */
   readonly bootId: string
+  /** The command that brings damaged files of this machine back, for error texts. */
+  readonly restore: string
   /** Who we are in a session: "laptop/3f2a91c0:photos". */
   readonly holder: string
   /** Export name that this client asks for; chosen anew for every session. */

@@ -1,48 +1,58 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { commandFailed } from '../engine/action.ts'
-import type { Host } from '../host/host.ts'
-import type { Profile } from '../profile/profile.ts'
-import type { VaultPaths } from '../record/paths.ts'
+import { updateRecord } from '../record/record.ts'
+import type { Vault } from '../stack/vault.ts'
 import { runbook } from './runbook.ts'
 
 /**
  * The recovery kit: one file with everything but the passphrase. Losing this machine and keeping the kit and the
- * passphrase loses nothing. As safe to store as any file that a passphrase protects.
+ * passphrase loses nothing. As safe to store as any file that a passphrase protects. What it holds is put back by
+ * restore.ts.
  */
 
+/** Names of the things in a kit; `headers` is a directory with <member>.luks for each. */
+export const inKit = {
+  profile: 'profile.yaml',
+  keyring: 'keys.luks',
+  headers: 'headers',
+  record: 'record.json',
+  runbook: 'RUNBOOK.txt',
+} as const
+
 /**
- * Writes <directory>/<vault>-recovery-kit.tar (mode 0600) with profile, keyring, headers, record and runbook.
+ * Writes <directory>/<vault>-recovery-kit.tar (mode 0600) with profile, keyring, headers, record and runbook, and
+ * notes in the record where it is.
  * @returns its path
  */
-export const writeKit = async (
-  local: Host,
-  profile: Profile,
-  paths: VaultPaths,
-  directory: string,
-): Promise<string> => {
-  const kit = join(directory, `${profile.vault}-recovery-kit.tar`)
+export const writeKit = async (vault: Vault, directory: string): Promise<string> => {
+  const { profile, paths } = vault
+  const kit = join(directory, basename(paths.kit))
   const beside = `${kit}.new`
   const scratch = await mkdtemp(join(paths.state, 'kit-'))
   try {
-    await writeFile(join(scratch, 'RUNBOOK.txt'), runbook(profile, '/root/kit'), { mode: 0o600 })
-    await run(local, ['install', '-D', '-m', '0600', profile.path, join(scratch, 'profile.yaml')])
-    await run(local, ['install', '-d', '-m', '0700', directory])
-    await run(local, [
+    await writeFile(join(scratch, inKit.runbook), runbook(profile, '/root/kit'), { mode: 0o600 })
+    await run(vault, ['install', '-m', '0600', profile.path, join(scratch, inKit.profile)])
+    // Not `install -d`, which changes the mode of a directory that is there already: somebody's /tmp, say.
+    await run(vault, ['mkdir', '-p', '-m', '0700', directory])
+    await run(vault, [
       ...['tar', '--create', '--file', beside, '--owner=root:0', '--group=root:0'],
-      ...['--directory', scratch, 'RUNBOOK.txt', 'profile.yaml'],
-      ...['--directory', paths.state, 'keys.luks', 'headers', 'record.json'],
+      ...['--directory', scratch, inKit.runbook, inKit.profile],
+      ...['--directory', paths.state, inKit.keyring, inKit.record],
+      ...profile.members.map((member) => join(inKit.headers, basename(paths.header(member.name)))),
     ])
-    await run(local, ['chmod', '0600', beside])
-    await run(local, ['sync', beside])
-    await run(local, ['mv', beside, kit])
+    await run(vault, ['chmod', '0600', beside])
+    await run(vault, ['sync', beside])
+    await run(vault, ['mv', beside, kit])
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
+  const written = { path: kit, at: new Date().toISOString() }
+  await updateRecord(paths.record, (record) => ({ ...record, kit: written }))
   return kit
 }
 
-const run = async (local: Host, argv: readonly string[]): Promise<void> => {
+const run = async ({ local }: Vault, argv: readonly string[]): Promise<void> => {
   const output = await local.run({ argv })
   if (output.code !== 0) throw commandFailed(local.name, argv, output)
 }

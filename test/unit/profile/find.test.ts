@@ -77,7 +77,7 @@ describe('finding a profile', () => {
     const fault = await faultOf(findProfile('photo', env, other))
     expect(fault.message).toContain('no profile for photo; did you mean photos?')
     expect(fault.details.stands).toContain('known vaults: photos, music')
-    expect(fault.details.next).toBe('cloudvault init photo')
+    expect(fault.details.next).toContain('cloudvault init photo ')
   })
 
   it('refuses what is neither a name nor a path (D3 #45: globs)', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { freshness } from '../../../src/stack/assemble.ts'
-import { checkIdentity, impureChunks, mkfsArgv, parseSuperblock } from '../../../src/stack/btrfs.ts'
+import { checkIdentities, impureChunks, mkfsArgv, parseSuperblock } from '../../../src/stack/btrfs.ts'
 import { mountsInside } from '../../../src/stack/holders.ts'
 import { headerDiffers, tableDiffers } from '../../../src/stack/luks.ts'
 import { parseMountinfo } from '../../../src/stack/mount.ts'
@@ -54,11 +54,18 @@ describe('superblocks', () => {
 
   test.each(['fsid', 'devid', 'deviceUuid'] as const)('another %s is another disk', (key) => {
     const found = parseSuperblock(superblock)
-    expect(() => checkIdentity('fsn', found, identity)).not.toThrow()
-    expect(() => checkIdentity('fsn', found, { ...identity, [key]: key === 'devid' ? 2 : 'other' })).toThrow(
-      'fsn',
+    const { fsid, ...own } = identity
+    const expected = { fsid, members: { fsn: own, gra: own } }
+    expect(() => checkIdentities({ fsn: found }, expected)).not.toThrow()
+    const other = { ...identity, [key]: key === 'devid' ? 2 : 'other' }
+    const changed = { fsid: other.fsid, members: { fsn: other } }
+    expect(() => checkIdentities({ fsn: found }, changed)).toThrow(
+      "fsn does not serve this vault's disk: it holds",
     )
-    expect(() => checkIdentity('fsn', null, identity)).toThrow('no filesystem')
+    expect(() => checkIdentities({ fsn: null }, expected)).toThrow('no filesystem')
+    expect(() => checkIdentities({ fsn: null, gra: null }, expected)).toThrow(
+      "fsn and gra do not serve this vault's disks: it holds no filesystem",
+    )
   })
 })
 

@@ -1,0 +1,104 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { requireRoom } from '../host/files.ts'
+import { type VaultPaths, vaultPaths } from '../record/paths.ts'
+import { typedName } from '../ui/ask.ts'
+import { compareKit, isPutBack, type Kit, type KitFile, openKit, putBack } from '../vault/restore.ts'
+import { requireRoot } from './context.ts'
+import type { World } from './world.ts'
+
+/**
+ * `cloudvault restore-kit`: from the recovery kit to a machine on which `up` works, whether files were damaged or the
+ * whole machine is a new one.
+ */
+
+export interface RestoreOptions {
+  readonly dryRun?: boolean
+  readonly json?: boolean
+  /** The vault's name, typed: consent to replace what differs. */
+  readonly confirm?: string
+}
+
+/** A keyring and a few headers, and copies of the replaced ones. */
+const restoreRoom = 32 * 1024 * 1024
+
+/** @throws Fault 2 not confirmed, 3 no kit or no room, 5 a damaged kit, 6 busy, 7 another vault of this name is here */
+export const restoreKitVerb = async (
+  world: World,
+  file: string,
+  options: RestoreOptions,
+): Promise<ExitCode> => {
+  requireRoot(world, 'restore-kit', file)
+  const folder = await mkdtemp(join(tmpdir(), 'cloudvault-kit-'))
+  try {
+    const kit = await openKit(world.local, resolve(file), folder)
+    const paths = vaultPaths(kit.profile.vault, world.env)
+    if (options.dryRun) {
+      tell(world, kit, await compareKit(kit, world.env), null, options)
+      return Exit.ok
+    }
+    const lock = await world.local.lock(paths.lock, kit.profile.vault)
+    try {
+      await restore(world, kit, paths, options)
+    } finally {
+      await lock.release()
+    }
+    return Exit.ok
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+const restore = async (world: World, kit: Kit, paths: VaultPaths, options: RestoreOptions): Promise<void> => {
+  const files = await compareKit(kit, world.env)
+  await consent(world, kit.profile.vault, files, options.confirm)
+  if (files.some(isPutBack)) await requireRoom(paths.state, restoreRoom)
+  const kept = await putBack(kit, files, paths.state)
+  tell(world, kit, files, kept, options)
+}
+
+const consent = async (
+  world: World,
+  vault: string,
+  files: readonly KitFile[],
+  given: string | undefined,
+): Promise<void> => {
+  const differing = files.filter((file) => file.now === 'differs').map((file) => file.path)
+  if (differing.length === 0 || given === vault) return
+  if (given !== undefined)
+    throw new Fault(Exit.usage, `--confirm says ${given}, the vault is called ${vault}`, {
+      stands: 'nothing was changed',
+    })
+  await typedName(world, vault, `${differing.join(' and ')} will be replaced; the old ones are kept.`)
+}
+
+const results = { missing: 'restored', differs: 'replaced', same: 'same', newer: 'kept' } as const
+
+const tell = (
+  world: World,
+  kit: Kit,
+  files: readonly KitFile[],
+  kept: string | null,
+  { json, dryRun }: RestoreOptions,
+): void => {
+  const { vault } = kit.profile
+  const shown = files.map(({ name, path, now }) => ({ file: name, path, result: results[now] }))
+  if (json) {
+    const dry = dryRun ? { dryRun: true } : {}
+    world.stdout.write(
+      `${JSON.stringify({ schema: 'cloudvault.restore-kit/1', ...dry, vault, files: shown, ...(kept ? { kept } : {}) })}\n`,
+    )
+    return
+  }
+  const words = {
+    restored: dryRun ? 'would be restored' : 'restored',
+    replaced: dryRun ? 'would be replaced' : 'replaced',
+    same: 'is the same already',
+    kept: 'stays: this machine has a newer one',
+  }
+  for (const { path, result } of shown) world.stdout.write(`${path}: ${words[result]}\n`)
+  if (kept) world.stdout.write(`what was replaced is kept in ${kept}\n`)
+  world.stdout.write(dryRun ? 'nothing was changed (dry run)\n' : `next: cloudvault up ${vault}\n`)
+}
