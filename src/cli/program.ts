@@ -219,6 +219,24 @@ verb(
     runs(async () => (await import('./discover.ts')).discoverVerb)(name, options),
   )
 
+verb('key <action> <name> [slot]', 'who may open the vault: list, change, add, remove; contacts no server', [
+  'sudo cloudvault key list photos',
+  'sudo cloudvault key change photos',
+  'sudo cloudvault key add photos --recovery   # 48 digits for a drawer, shown once',
+  'sudo cloudvault key remove photos 1',
+])
+  .addOption(json())
+  .addOption(confirm())
+  .option(
+    '--passphrase <source>',
+    'one that opens it now: prompt, file:PATH, command:WORDS or credential:NAME',
+  )
+  .option('--new <source>', 'the new one, from the same sources')
+  .option('--recovery', 'add: make a recovery key')
+  .action((action: string, name: string, slot: string | undefined, options: object) =>
+    runs(async () => (await import('./key.ts')).keyVerb)(action, name, slot, options),
+  )
+
 verb('runbook <name>', 'print how to open the vault by hand, without cloudvault', [
   'cloudvault runbook photos > photos.txt',
 ]).action((name: string) => runs(async () => (await import('./runbook.ts')).runbookVerb)(name))

@@ -14,7 +14,7 @@ import { cipher, keyringDiffers, luksMetadata } from './guard.ts'
 const keyringBytes = 4 * 1024 * 1024
 const metadataBytes = 16 * 1024
 /** argon2id at full cost takes 10 s on a slow single board; a person waits for it once. */
-const kdfDeadline = 180_000
+export const kdfDeadline = 180_000
 
 /** The command that makes the container at a path; the passphrase goes to its stdin. */
 export const keyringArgv = (path: string, kdf: Kdf | undefined): string[] => [
@@ -109,7 +109,7 @@ export const unlockKeyring = async (
   }
 }
 
-const kdfOptions = (kdf: Kdf | undefined): string[] => {
+export const kdfOptions = (kdf: Kdf | undefined): string[] => {
   if (!kdf) return ['--pbkdf', 'argon2id']
   if (kdf.algorithm === 'pbkdf2')
     return ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', `${kdf.iterations}`]

@@ -172,6 +172,22 @@ describe('the first vault', () => {
     expect(await hashes()).toBe(before)
   })
 
+  test('the passphrase is changed while the vault is up, and the kit with it', async () => {
+    await lab().client.putFile('/root/new.pass', 'another canary', 0o600)
+    const changed = await verb(lab(), ['key', 'change', 'photos', '--new', 'file:/root/new.pass'])
+    expect(changed.stdout).toContain('is written anew')
+    await verb(lab(), ['down', 'photos'])
+    const refused = await verb(lab(), ['up', 'photos'], 9)
+    expect(refused.stderr).toContain('the passphrase does not open the keyring')
+    const unpacked = `mkdir /root/kit && tar -xf /var/lib/cloudvault/photos/*-recovery-kit.tar -C /root/kit`
+    await lab().client.run(`${unpacked} && cmp /root/kit/keys.luks /var/lib/cloudvault/photos/keys.luks`)
+    await lab().client.putFile('/root/photos.pass', 'another canary', 0o600)
+    await verb(lab(), ['up', 'photos'])
+    await lab().client.putFile('/root/new.pass', canary, 0o600)
+    await verb(lab(), ['key', 'change', 'photos', '--new', 'file:/root/new.pass'])
+    await lab().client.run('mv /root/new.pass /root/photos.pass')
+  })
+
   test('a killed server that comes back is a pause for the writer and nothing more', async () => {
     const [fsn] = lab().servers
     const writer = lab().client.start(
