@@ -5,17 +5,26 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { exec, launch } from './exec.ts'
-import { bridgeNamespace, mac, net, serverNames, stateDir, stem } from './names.ts'
-import { clientWire } from './network.ts'
+import { bridgeNamespace, mac, net, type Seat, serverNames, stateDir, stem } from './names.ts'
 import type { LabState } from './state.ts'
 
-/** The client's directory on the host: disk, console, what it reads at boot. */
-export const scratch = (state: LabState): string => path.join(state.dir, 'client')
+/** One client of a lab. */
+export interface Seated extends LabState {
+  readonly seat: Seat
+}
 
-const controlSocket = (state: LabState): string => path.join(stateDir(state.id), 'ctl')
+/** The client's directory on the host: disk, console, what it reads at boot. */
+export const scratch = (state: Seated): string => path.join(state.dir, state.seat.name)
+
+const controlSocket = (state: Seated): string =>
+  path.join(stateDir(state.id), state.seat.name === 'client' ? 'ctl' : 'ctl2')
+
+/** What its kernel is known by among the processes of this machine. */
+export const umid = (state: Seated): string =>
+  state.seat.name === 'client' ? stem(state.id) : `${stem(state.id)}-${state.seat.name}`
 
 /** A command through the shared connection: `ssh -S socket client LINE`. */
-export const muxArgv = (state: LabState): string[] => [
+export const muxArgv = (state: Seated): string[] => [
   'ssh',
   '-S',
   controlSocket(state),
@@ -31,7 +40,7 @@ export const muxArgv = (state: LabState): string[] => [
 ]
 
 /** Opens the shared connection from the bridge's namespace and goes to the background once it stands. */
-export const connectArgv = (state: LabState): string[] => [
+export const connectArgv = (state: Seated): string[] => [
   'ip',
   'netns',
   'exec',
@@ -66,7 +75,7 @@ export const connectArgv = (state: LabState): string[] => [
   'ServerAliveInterval=30',
   '-o',
   'ServerAliveCountMax=20',
-  `root@${net.controlClient}`,
+  `root@${state.seat.controlClient}`,
 ]
 
 /** Keys of one lab: the client's own, the lab's key to the client, and a host key for every machine. */
@@ -98,7 +107,7 @@ const wrapper = (state: LabState): string =>
   `#!/bin/sh\nexec "/host${state.node}" "/host${state.repository}/bin/cloudvault.js" "$@"\n`
 
 /** Writes the script the guest runs at boot. Idempotent there: it runs at every boot of the same disk. */
-export const writeSetup = (state: LabState, address: string): void => {
+export const writeSetup = (state: Seated, address: string): void => {
   const here = `/host${scratch(state)}`
   const keys = `/host${state.dir}/keys`
   const script = `set -e
@@ -106,7 +115,7 @@ ip link set lo up
 sysctl -q -w net.ipv4.conf.all.promote_secondaries=1
 ip addr replace ${address}/${net.prefix} dev vec0
 ip link set vec0 up
-ip addr replace ${net.controlClient}/${net.prefix} dev vec1
+ip addr replace ${state.seat.controlClient}/${net.prefix} dev vec1
 ip link set vec1 up
 install -d -m 700 /root/.ssh
 install -m 600 ${keys}/id_ed25519 ${keys}/id_ed25519.pub /root/.ssh/
@@ -115,14 +124,14 @@ install -m 600 ${keys}/control.pub /root/.ssh/authorized_keys
 install -m 600 ${keys}/host-client /etc/ssh/ssh_host_ed25519_key
 install -m 755 ${here}/cloudvault /usr/local/bin/cloudvault
 ln -sfn /host${state.node} /usr/local/bin/node
-hostname client
+hostname ${state.seat.name}
 touch ${here}/booted
 `
   writeFileSync(path.join(scratch(state), 'setup.sh'), script)
 }
 
 /** Makes the client's directory ready for a boot. Its memory is a tmpfs of its own: /dev/shm may be small or noexec. */
-export const prepareClient = async (state: LabState): Promise<void> => {
+export const prepareClient = async (state: Seated): Promise<void> => {
   const dir = scratch(state)
   mkdirSync(path.join(dir, 'mem'), { recursive: true, mode: 0o700 })
   rmSync(path.join(dir, 'booted'), { force: true })
@@ -139,15 +148,24 @@ export const prepareClient = async (state: LabState): Promise<void> => {
       'tmpfs',
       path.join(dir, 'mem'),
     ])
-  const neighbour = ['neigh', 'replace', net.controlClient, 'lladdr', mac(net.controlClient)]
-  await exec(['ip', '-n', bridgeNamespace(state.id), ...neighbour, 'dev', 'control', 'nud', 'permanent'])
+  const neighbour = ['neigh', 'replace', state.seat.controlClient, 'lladdr', mac(state.seat.controlClient)]
+  await exec([
+    'ip',
+    '-n',
+    bridgeNamespace(state.id),
+    ...neighbour,
+    'dev',
+    state.seat.controlEnd,
+    'nud',
+    'permanent',
+  ])
 }
 
 const wire = (index: number, device: string, address: string): string =>
   `vec${index}:transport=raw,ifname=${device},depth=128,gro=1,mac=${mac(address)}`
 
 /** Starts the kernel as a daemon; returns its first pid. */
-export const launchKernel = (state: LabState, address: string): number => {
+export const launchKernel = (state: Seated, address: string): number => {
   const dir = scratch(state)
   writeSetup(state, address)
   const words = [
@@ -159,14 +177,14 @@ export const launchKernel = (state: LabState, address: string): number => {
     `TMPDIR=${dir}/mem`,
     ...(state.shim === null ? [] : [`LD_PRELOAD=${state.shim}`]),
     'linux.uml',
-    `umid=${stem(state.id)}`,
+    `umid=${umid(state)}`,
     `uml_dir=${dir}/`,
     `mem=${state.memoryMiB}M`,
     `ubd0=${dir}/disk.cow,${state.clientDisk}`,
     'root=/dev/ubda',
     'rw',
-    wire(0, clientWire.data, net.client),
-    wire(1, clientWire.control, net.controlClient),
+    wire(0, state.seat.data, state.seat.address),
+    wire(1, state.seat.control, state.seat.controlClient),
     `cvlab=${dir}`,
     'con=null',
     'con0=null,fd:1',

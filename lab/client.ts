@@ -5,9 +5,18 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { shellLine } from '../src/host/quote.ts'
-import { connectArgv, launchKernel, muxArgv, prepareClient, scratch, writeSetup } from './client-boot.ts'
+import {
+  connectArgv,
+  launchKernel,
+  muxArgv,
+  prepareClient,
+  type Seated,
+  scratch,
+  umid,
+  writeSetup,
+} from './client-boot.ts'
 import { exec, interact, LabError, type Result, until } from './exec.ts'
-import { net, stem } from './names.ts'
+import { net, type Seat } from './names.ts'
 import { setLink } from './network.ts'
 import { aliveSince, allPids, pidsByArgument, pidTitle, signal, startOf } from './processes.ts'
 import { type Running, type StartOptions, startInGuest } from './running.ts'
@@ -33,12 +42,14 @@ const line = (argv: readonly string[] | string, deadline: number, env: RunOption
 }
 
 export class LabClient {
-  readonly name = 'client'
-  #state: LabState
-  #address: string = net.client
+  readonly name: Seat['name']
+  #state: Seated
+  #address: string
 
-  constructor(state: LabState) {
-    this.#state = state
+  constructor(state: LabState, seat: Seat) {
+    this.name = seat.name
+    this.#state = { ...state, seat }
+    this.#address = seat.address
   }
 
   /** Where the servers see it come from, now. */
@@ -122,11 +133,11 @@ export class LabClient {
 
   /** Pulls the client's cable: no server is reached any more; the lab's own commands still are. */
   async cutLink(): Promise<void> {
-    await setLink(this.#state.id, 'client', false)
+    await setLink(this.#state.id, this.name, false)
   }
 
   async restoreLink(): Promise<void> {
-    await setLink(this.#state.id, 'client', true)
+    await setLink(this.#state.id, this.name, true)
   }
 
   /** Whether its kernel runs. */
@@ -172,7 +183,7 @@ export class LabClient {
   }
 
   #kernelPids(): number[] {
-    return pidsByArgument(`umid=${stem(this.#state.id)}`).filter((pid) => startOf(pid) !== '')
+    return pidsByArgument(`umid=${umid(this.#state)}`).filter((pid) => startOf(pid) !== '')
   }
 
   /** Power cut: the kernel and all it held in memory are gone, its disk stays as it was. */

@@ -11,8 +11,8 @@ import { LabError } from './exec.ts'
 import { guard, release } from './guard.ts'
 import { type Images, images } from './image.ts'
 import { kernelShim } from './kernel.ts'
-import { net, repository, scratchDir, serverNames } from './names.ts'
-import { makeBridge, makeMachine } from './network.ts'
+import { net, repository, scratchDir, seats, serverNames } from './names.ts'
+import { makeBridge, makeMachine, makeSeat } from './network.ts'
 import { prepareMachine } from './prerequisites.ts'
 import { LabServer } from './server.ts'
 import { allStates, isOwned, type LabState, saveState, thisProcess } from './state.ts'
@@ -25,6 +25,8 @@ export interface LabOptions {
   readonly init?: 'light' | 'systemd'
   /** A third host on the same network, to see what a stranger can reach. */
   readonly bystander?: boolean
+  /** A second client, `lab.laptop`: the same person's other machine. */
+  readonly laptop?: boolean
   /** Memory of the client. Default 768. */
   readonly memoryMiB?: number
   /** Outlives this process, until `takeDown(id)`. */
@@ -42,6 +44,8 @@ export class Lab {
   readonly client: LabClient
   readonly servers: readonly LabServer[]
   readonly bystander: Bystander | undefined
+  /** The second client, if there is one. */
+  readonly laptop: LabClient | undefined
   /** Milliseconds from the images being there to client and servers answering; 0 for a lab that was found running. */
   readonly startedInMs: number
 
@@ -49,7 +53,8 @@ export class Lab {
     this.id = state.id
     this.dir = state.dir
     this.repository = state.repository
-    this.client = new LabClient(state)
+    this.client = new LabClient(state, seats.client)
+    this.laptop = state.laptop ? new LabClient(state, seats.laptop) : undefined
     this.servers = state.servers.map((name) => new LabServer(state, name))
     this.bystander = state.bystander ? new Bystander(state) : undefined
     this.startedInMs = startedInMs
@@ -82,6 +87,7 @@ const describe = (options: LabOptions, { serverRoot, clientDisk }: Images, shim:
     owner: thisProcess(),
     servers: serverNames.slice(0, options.servers),
     bystander: options.bystander === true,
+    laptop: options.laptop === true,
     init: options.init ?? 'light',
     memoryMiB: options.memoryMiB ?? 768,
     clientDisk,
@@ -98,7 +104,9 @@ const bringUp = async (state: LabState): Promise<Lab> => {
   mkdirSync(state.dir, { mode: 0o755 })
   await Promise.all([makeKeys(state), makeBridge(state.id)])
   const lab = new Lab(state, 0)
-  const machines = [lab.client.boot(), ...lab.servers.map((server) => server.start())]
+  const clients = [lab.client, lab.laptop].filter((client) => client !== undefined)
+  for (const { name } of clients) await makeSeat(state.id, seats[name])
+  const machines = [...clients.map((client) => client.boot()), ...lab.servers.map((server) => server.start())]
   if (state.bystander) machines.push(makeMachine(state.id, 'bystander', net.bystander).then(() => {}))
   // All to their end: what is still being made must not outlive the tear-down of what failed.
   for (const result of await Promise.allSettled(machines))

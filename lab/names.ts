@@ -35,10 +35,42 @@ export const net = {
   client: '10.77.0.2',
   bystander: '10.77.0.99',
   server: (index: number): string => `10.77.0.${11 + index}`,
-  /** A wire of its own for the lab's commands: cutting or renumbering the client's real link does not cut them. */
-  controlHost: '10.78.0.1',
-  controlClient: '10.78.0.2',
 } as const
+
+/** Where a client sits: its name, its address, its devices in the bridge's namespace. */
+export interface Seat {
+  readonly name: 'client' | 'laptop'
+  readonly address: string
+  /** A wire of its own for the lab's commands: cutting or renumbering the client's real link does not cut them. */
+  readonly controlHost: string
+  readonly controlClient: string
+  /** The ends its kernel reads raw frames from, and the lab's end of the control wire. */
+  readonly data: string
+  readonly control: string
+  readonly controlEnd: string
+}
+
+export const seats = {
+  client: {
+    name: 'client',
+    address: net.client,
+    controlHost: '10.78.0.1',
+    controlClient: '10.78.0.2',
+    data: 'uml-data',
+    control: 'uml-ctl',
+    controlEnd: 'control',
+  },
+  /** The same person's second machine. */
+  laptop: {
+    name: 'laptop',
+    address: '10.77.0.3',
+    controlHost: '10.79.0.1',
+    controlClient: '10.79.0.2',
+    data: 'uml2-data',
+    control: 'uml2-ctl',
+    controlEnd: 'control2',
+  },
+} as const satisfies Record<Seat['name'], Seat>
 
 /** Fixed hardware addresses: a restarted machine is found at once, without waiting for stale ARP entries. */
 export const mac = (address: string): string =>

@@ -3,15 +3,12 @@
  * that no frame ever meets the host's network. Offloads are off everywhere: User-Mode Linux reads raw frames.
  */
 import { exec } from './exec.ts'
-import { bridgeNamespace, mac, machine, net } from './names.ts'
+import { bridgeNamespace, mac, machine, net, type Seat } from './names.ts'
 
 const bridge = 'br0'
 
 /** Bridge-side end of a machine's wire. */
 const port = (name: string): string => `p-${name}`
-
-/** The end the client's kernel reads raw frames from. */
-export const clientWire = { data: 'uml-data', control: 'uml-ctl' } as const
 
 const script = (lines: readonly string[]): Promise<unknown> =>
   exec(['sh', '-ec', lines.join('\n')], { deadlineMs: 30_000 })
@@ -19,7 +16,6 @@ const script = (lines: readonly string[]): Promise<unknown> =>
 const plain = (namespace: string, device: string): string =>
   `ip netns exec ${namespace} ethtool -K ${device} gro off tso off gso off tx off rx off >/dev/null 2>&1 || :`
 
-/** Makes the bridge and the client's two wires: the data link, and one that only the lab uses to command it. */
 export const makeBridge = (id: string): Promise<unknown> => {
   const ns = bridgeNamespace(id)
   return script([
@@ -28,11 +24,18 @@ export const makeBridge = (id: string): Promise<unknown> => {
     `ip -n ${ns} link add ${bridge} type bridge stp_state 0 forward_delay 0`,
     `ip -n ${ns} addr add ${net.bridge}/${net.prefix} dev ${bridge}`,
     `ip -n ${ns} link set ${bridge} up`,
-    `ip -n ${ns} link add ${clientWire.data} type veth peer name ${port('client')}`,
-    `ip -n ${ns} link set ${port('client')} master ${bridge}`,
-    `ip -n ${ns} link add ${clientWire.control} type veth peer name control`,
-    `ip -n ${ns} addr add ${net.controlHost}/${net.prefix} dev control`,
-    ...[clientWire.data, port('client'), clientWire.control, 'control'].flatMap((device) => [
+  ])
+}
+
+/** Makes a client's two wires: the data link, and one that only the lab uses to command it. */
+export const makeSeat = (id: string, seat: Seat): Promise<unknown> => {
+  const ns = bridgeNamespace(id)
+  return script([
+    `ip -n ${ns} link add ${seat.data} type veth peer name ${port(seat.name)}`,
+    `ip -n ${ns} link set ${port(seat.name)} master ${bridge}`,
+    `ip -n ${ns} link add ${seat.control} type veth peer name ${seat.controlEnd}`,
+    `ip -n ${ns} addr add ${seat.controlHost}/${net.prefix} dev ${seat.controlEnd}`,
+    ...[seat.data, port(seat.name), seat.control, seat.controlEnd].flatMap((device) => [
       plain(ns, device),
       `ip -n ${ns} link set ${device} promisc on up`,
     ]),

@@ -1,9 +1,8 @@
 /** A command that goes on in the guest while the test does something else: a writer, a prompt on a terminal. */
 import { randomBytes } from 'node:crypto'
 import { shellLine } from '../src/host/quote.ts'
-import { muxArgv } from './client-boot.ts'
+import { muxArgv, type Seated } from './client-boot.ts'
 import { exec, open, type Result } from './exec.ts'
-import type { LabState } from './state.ts'
 
 export interface StartOptions {
   /** Gives it a real terminal (stderr then comes with stdout). */
@@ -24,7 +23,7 @@ export interface Running {
   stop(signal?: 'TERM' | 'INT' | 'KILL' | 'HUP'): Promise<Result>
 }
 
-export const startInGuest = (state: LabState, argv: readonly string[], options: StartOptions): Running => {
+export const startInGuest = (state: Seated, argv: readonly string[], options: StartOptions): Running => {
   const pidFile = `/run/lab-${randomBytes(6).toString('hex')}.pid`
   const variables = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`)
   // ssh copies the modes of its own terminal, and here it has none.

@@ -15,6 +15,8 @@ export interface LabState {
   readonly owner: { readonly pid: number; readonly start: string } | null
   readonly servers: readonly ServerName[]
   readonly bystander: boolean
+  /** Whether there is a second client. */
+  readonly laptop: boolean
   readonly init: 'light' | 'systemd'
   readonly memoryMiB: number
   readonly clientDisk: string
