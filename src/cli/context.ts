@@ -12,12 +12,13 @@ import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
 import { type RecordData, restoreCommand } from '../record/record.ts'
-import { newNonce, showSession, takeSession } from '../server/session.ts'
+import { showSession } from '../server/session.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { keyringOf } from '../stack/home.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { password } from '../ui/ask.ts'
+import { comeback } from './comeback.ts'
 import { chooseFacts, type Facts } from './facts.ts'
 import { type Known, readKnown, survivesReboot, usualRoom } from './known.ts'
 import type { World } from './world.ts'
@@ -35,6 +36,8 @@ export class Context {
   readonly vault: Vault
   /** Members whose server did not answer when `connectAll` was called, and why. */
   readonly unreachable = new Map<string, Fault>()
+  /** Members whose server has been silent for long already: nobody waits for it for long again. */
+  readonly silent = new Set<string>()
   readonly #world: World
   readonly #facts: Facts
   readonly #remotes = new Map<string, Promise<RemoteHost>>()
@@ -169,26 +172,11 @@ export class Context {
     this.#release = null
   }
 
-  /** The receipt is read afresh: this process may have been started long ago, and others have written since. */
-  async #rearm(member: Member, known: { bootId: string; holder: string }, facts: Facts): Promise<void> {
-    const { name } = member
-    const nonce = newNonce()
-    const remote = await this.#world.connect(this.profile, member)
-    try {
-      const request = { vault: this.profile.vault, member: name, holder: known.holder, nonce }
-      await takeSession(remote, request)
-      const receipt = await Receipt.open(this.paths.receipt, known.bootId, survivesReboot)
-      await receipt.setFacts({ [`nonce.${name}`]: nonce })
-      facts.nonces.set(name, nonce)
-    } finally {
-      await remote.close()
-    }
-  }
-
   #remote(member: Member): Promise<RemoteHost> {
     const known = this.#remotes.get(member.name)
     if (known !== undefined) return known
-    const connecting = this.#world.connect(this.profile, member).then((remote) => {
+    const deadline = this.silent.has(member.name) ? [silentDeadline] : []
+    const connecting = this.#world.connect(this.profile, member, ...deadline).then((remote) => {
       this.#connected.set(member.name, remote)
       return remote
     })
@@ -215,7 +203,12 @@ export class Context {
         const { ssh } = required(byName.get(member), member)
         return (await resolveSsh(this.#world.local, ssh, this.#world.env)).host
       },
-      rearm: (member) => this.#rearm(required(byName.get(member), member), known, facts),
+      ...comeback(this.profile, {
+        connect: (member) => this.#world.connect(this.profile, member),
+        receipt: () => Receipt.open(this.paths.receipt, known.bootId, survivesReboot),
+        holder: known.holder,
+        nonces: facts.nonces,
+      }),
       bootId: known.bootId,
       restore: restoreCommand(this.record?.kit?.path ?? this.paths.kit),
       holder: known.holder,
@@ -225,6 +218,9 @@ export class Context {
     }
   }
 }
+
+/** Time for a server that may just be back, and short enough to be waited for once more, in milliseconds. */
+const silentDeadline = 6000
 
 const required = <T>(value: T | null | undefined, what: string): T => {
   if (value === null || value === undefined) throw new Error(`no ${what} here`)

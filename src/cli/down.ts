@@ -1,7 +1,7 @@
 import type { Step } from '../engine/step.ts'
 import { type Unwound, unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
-import { memberId } from '../names.ts'
+import { memberId, parkUnit } from '../names.ts'
 import type { RecordData } from '../record/record.ts'
 import { readRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
@@ -10,18 +10,24 @@ import { vaultSteps } from '../stack/order.ts'
 import { report } from '../ui/report.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
+import { endPrograms } from './down-kill.ts'
 import { printPlan } from './plan.ts'
 import type { World } from './world.ts'
+
+export interface DownOptions {
+  readonly dryRun?: boolean
+  readonly json?: boolean
+  /** End the programs that use the vault, after asking. */
+  readonly kill?: boolean
+  /** The vault's name: consent without a question. */
+  readonly confirm?: string
+}
 
 /**
  * `cloudvault down`: the way back, and it returns only when every member provably has everything. It works from names
  * alone, so it needs no receipt and finishes what a killed `up` began.
  */
-export const downVerb = async (
-  world: World,
-  name: string,
-  options: { readonly dryRun?: boolean; readonly json?: boolean },
-): Promise<ExitCode> => {
+export const downVerb = async (world: World, name: string, options: DownOptions): Promise<ExitCode> => {
   requireRoot(world, 'down', name)
   const context = await Context.open(world, name, { change: true })
   try {
@@ -31,6 +37,7 @@ export const downVerb = async (
       await printPlan(world, 'cloudvault.down/1', steps, 'down', options.json === true)
       return Exit.ok
     }
+    if (options.kill) await endPrograms(world, context, options.confirm)
     const ours = (step: Step): boolean => !step.shared || context.receipt.state(step.name) !== null
     const left = await tasks(
       world,
@@ -63,6 +70,8 @@ const planDown = async (context: Context) => {
     ),
   )
   const some = profile.members.filter((_, index) => attached[index])
+  for (const { name } of profile.members)
+    if ((await supervisor.probe(parkUnit(profile.vault, name))).is === 'present') context.silent.add(name)
   const members =
     some.length > 0
       ? profile.members.filter(
@@ -70,7 +79,9 @@ const planDown = async (context: Context) => {
         )
       : profile.members
   const readOnly =
-    mounted?.readOnly === true || context.record?.phase !== 'created' || some.length < profile.members.length
+    (mounted?.readOnly === true && !mounted.forced) ||
+    context.record?.phase !== 'created' ||
+    some.length < profile.members.length
   const record: RecordData = context.record ?? {
     schema: 'cloudvault.record/1',
     vault: profile.vault,
@@ -111,7 +122,10 @@ const failed = (context: Context, left: Unwound): Fault => {
   })
 }
 
-/** @returns 7 when a member lacks the last state: the vault is down, but not as redundant as it should be */
+/**
+ * @returns 7 when a member lacks the last state: the vault is down, but not as redundant as it should be; 4 when no
+ * server answered at the end, so that nothing is proved
+ */
 const tell = async (
   world: World,
   context: Context,
@@ -121,7 +135,9 @@ const tell = async (
 ): Promise<ExitCode> => {
   const { vault } = context.profile
   const record = await readRecord(context.paths.record)
-  const proved = wrote && undone.includes('assemble') && record ? record : null
+  const written = wrote && undone.includes('assemble') ? record : null
+  const unproved = written?.open !== undefined
+  const proved = unproved ? null : written
   const members = Object.entries(proved?.members ?? {}).map(([name, { generation }]) => ({
     name,
     generation,
@@ -129,11 +145,13 @@ const tell = async (
   }))
   const lagging = members.filter((member) => member.behind > 0)
   if (json) {
-    const shown = { schema: 'cloudvault.down/1', vault, undone, proved: proved ? members : null }
+    const shown = { schema: 'cloudvault.down/1', vault, undone, proved: proved ? members : null, unproved }
     world.stdout.write(`${JSON.stringify(shown)}\n`)
   } else if (undone.length === 0) world.stdout.write(`${vault} is already down\n`)
+  else if (unproved) world.stdout.write(`${unprovedLines(vault).join('\n')}\n`)
   else
     world.stdout.write(`${[...members.map(holding), lastLine(vault, proved !== null, lagging)].join('\n')}\n`)
+  if (unproved) return Exit.unreachable
   return lagging.length > 0 ? Exit.decide : Exit.ok
 }
 
@@ -147,6 +165,12 @@ const holding = ({ name, generation, behind }: Holding): string =>
   behind > 0
     ? `${name} did not answer: it holds generation ${generation}, ${behind} behind`
     : `${name} holds generation ${generation}, read back from its server`
+
+const unprovedLines = (vault: string): string[] => [
+  `${vault} is down, and nothing is proved: no server answered any more`,
+  'what was fsynced while they still answered is on them; what was not is lost',
+  `next: cloudvault up ${vault}   when they answer again`,
+]
 
 const lastLine = (vault: string, proved: boolean, lagging: readonly Holding[]): string => {
   if (!proved) return `${vault} is down`

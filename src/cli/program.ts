@@ -153,9 +153,12 @@ verb('up <name>', 'attach, open and mount; a second up changes nothing', [
 
 verb('down <name>', 'unmount and close; returns when every server provably has everything', [
   'sudo cloudvault down photos',
+  'sudo cloudvault down photos --kill',
 ])
   .addOption(dryRun())
   .addOption(json())
+  .option('--kill', 'end the programs that use the vault; shows them and asks first')
+  .addOption(confirm())
   .action((name: string, options: object) =>
     runs(async () => (await import('./down.ts')).downVerb)(name, options),
   )

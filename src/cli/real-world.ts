@@ -23,11 +23,11 @@ export const realWorld = (local: LocalMachine = new LocalHost(process.env)): Wor
     perform,
     uid: process.geteuid?.() ?? 0,
     self: [process.execPath, realpathSync(process.argv[1] ?? 'cloudvault')],
-    connect: async (profile, member) => {
+    connect: async (profile, member, deadlineMs = connectDeadline) => {
       const { connectSsh, resolveSsh } = await import('../host/ssh.ts')
       const pin = pinOf(profile, member)
       const resolved = await resolveSsh(local, member.ssh, process.env)
-      return connectSsh(local, resolved, { name: member.name, pin, deadlineMs: connectDeadline, signal })
+      return connectSsh(local, resolved, { name: member.name, pin, deadlineMs, signal })
     },
   }
 }

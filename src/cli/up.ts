@@ -1,7 +1,7 @@
 import { climb } from '../engine/climb.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { memberId } from '../names.ts'
-import type { Member, Redundancy } from '../profile/profile.ts'
+import { type Member, spareCopies } from '../profile/profile.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { checkHome } from '../stack/home.ts'
@@ -90,9 +90,6 @@ const createdRecord = (context: Context): RecordData => {
       })
 }
 
-/** How many members may be away and all data still be there. */
-const spare: Record<Redundancy, number> = { single: 0, raid1: 1, raid1c3: 2, raid1c4: 3, raid10: 1 }
-
 /** Who takes part, and how. */
 interface Part {
   readonly members: readonly Member[]
@@ -130,7 +127,7 @@ const participants = (context: Context, options: UpOptions): Part => {
   if (away.length === 0) return { members, readOnly: options.readOnly === true, missing }
   const [[first, why] = ['', undefined]] = away
   const names = missing.join(', ')
-  if (away.length > spare[filesystem.redundancy]) {
+  if (away.length > spareCopies[filesystem.redundancy]) {
     throw (why ?? new Fault(Exit.unreachable, `${names} cannot be reached`)).with({
       member: first,
       stands: 'nothing was mounted',

@@ -11,9 +11,10 @@ export interface World {
   readonly local: LocalMachine
   /**
    * A connection to a member's server with its host key pinned. The caller closes it.
+   * @param deadlineMs for connecting and logging in; default 20,000
    * @throws Fault 4 unreachable, 5 host key differs or is not pinned.
    */
-  connect(profile: Profile, member: Member): Promise<RemoteHost>
+  connect(profile: Profile, member: Member, deadlineMs?: number): Promise<RemoteHost>
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stdout: NodeJS.WritableStream & { isTTY?: boolean }
   readonly stderr: NodeJS.WritableStream & { isTTY?: boolean }

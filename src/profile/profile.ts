@@ -4,6 +4,15 @@
  */
 
 export type Redundancy = 'single' | 'raid1' | 'raid1c3' | 'raid1c4' | 'raid10'
+
+/** How many members may be away and all data still be there. */
+export const spareCopies: Readonly<Record<Redundancy, number>> = {
+  single: 0,
+  raid1: 1,
+  raid1c3: 2,
+  raid1c4: 3,
+  raid10: 1,
+}
 export type Checksum = 'blake2' | 'sha256' | 'xxhash' | 'crc32c'
 
 /** Where the passphrase comes from; exactly one. Never inline. */

@@ -2,18 +2,23 @@
 # cloudvault session: who may write to an export on this server. Installed by `cloudvault provision`; do not edit.
 #
 #   session take ID HOLDER NONCE LOGIN [--take-over]   serve the disk under NONCE, for HOLDER alone
+#   session take ID HOLDER NONCE LOGIN --again         the same, but only if nobody else has served it since HOLDER did
+#   session fence ID NONCE                             end every connection of the session NONCE, then serve it again
 #   session release ID NONCE                           stop serving, forget the session
 #   session show ID                                    who holds it
 #   session guard ID | opened ID                       called by the unit itself, before and after the server starts
 #
-# Everything a session is lives in /run, so a reboot ends it and a rebooted server serves nothing.
-# Answers are lines "key value" on stdout. Exit: 0 ok, 2 bad call, 3 not provisioned, 4 cannot, 6 held by another.
+# Everything a session is lives in /run, so a reboot ends it and a rebooted server serves nothing. Who had the last
+# one is remembered beyond that: a client whose mount is older than somebody else's session must not write again.
+# Answers are lines "key value" on stdout.
+# Exit: 0 ok, 2 bad call, 3 not provisioned, 4 cannot, 5 the firewall does not protect the port, 6 held by another, 7 no session is known here (a reboot).
 set -u
 umask 077
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 
+unprotected=
 die() { code=$1; shift; printf '%s\n' "$*" >&2; exit "$code"; }
 
 # matches TEXT EXTENDED-REGEX: the whole of TEXT, which must be one line
@@ -32,7 +37,7 @@ etc=/etc/cloudvault/$id run=/run/cloudvault/$id unit=$id.service
 [ -f "$etc/export" ] || die 3 "session: $id is not provisioned here"
 server=$(value "$etc/export" server) disk=$(value "$etc/export" disk)
 listen=$(value "$etc/export" listen) firewall=$(value "$etc/export" firewall)
-socket=$run/export.sock lease=$run/lease
+socket=$run/export.sock lease=$run/lease last=$etc/last
 
 # A listening TCP port in the unit's view, IPv4 or IPv6 (0A is LISTEN): needs no tool beyond awk.
 port_open() {
@@ -77,7 +82,8 @@ write_config() {
 
 write_lease() {
   printf 'holder %s\nnonce %s\nsince %s\nlogin %s\n' "$holder" "$nonce" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$login" \
-    >"$lease.new" && mv -f "$lease.new" "$lease"
+    >"$lease.new" && cp "$lease.new" "$last.new" && sync "$last.new" && mv -f "$last.new" "$last" &&
+    mv -f "$lease.new" "$lease"
 }
 
 report() {
@@ -92,15 +98,32 @@ report() {
   if [ "$listen" = unix ]; then echo "socket $socket"; else echo "port $listen"; fi
 }
 
+# Another one's session, named as the reason: now, or since ours.
+refuse_other() {
+  report
+  echo "other $(value "$1" holder)"
+  echo "other-since $(value "$1" since)"
+  die 6 "session: $2 $(value "$1" holder) since $(value "$1" since)"
+}
+
+start_unit() {
+  # The unit asks again; here the answer has words of its own.
+  (guard) || unprotected=yes
+  [ -z "$unprotected" ] || return 1
+  timeout 60 systemctl start "$unit"
+  serving && return
+  { systemctl status --no-pager --lines=12 "$unit"; } >&2
+  stop_unit
+  return 1
+}
+
 take() {
   matches "$holder" '[A-Za-z0-9._-]{1,64}/[0-9a-f]{8}:[a-z][a-z0-9-]{0,23}' || die 2 "session: bad holder"
   matches "$nonce" '[0-9a-f]{32}' || die 2 "session: bad nonce"
   matches "$login" '[A-Za-z0-9._][A-Za-z0-9._-]{0,63}' || die 2 "session: bad login"
+  [ "$how" != --again ] || [ "$(value "$last" holder)" = "$holder" ] || refuse_other "$last" 'taken meanwhile by'
   if [ -f "$lease" ]; then
-    if [ "$(value "$lease" holder)" != "$holder" ] && [ "$over" != --take-over ]; then
-      report
-      die 6 "session: held by $(value "$lease" holder) since $(value "$lease" since)"
-    fi
+    [ "$(value "$lease" holder)" = "$holder" ] || [ "$how" = --take-over ] || refuse_other "$lease" 'held by'
     if [ "$(value "$lease" holder)" = "$holder" ] && [ "$(value "$lease" nonce)" = "$nonce" ] && serving; then
       report
       echo 'changed no'
@@ -113,23 +136,28 @@ take() {
   mkdir -m 0700 "$run" && chgrp cloudvault "$run" && chmod 1771 "$run" || die 4 "session: cannot make $run"
   write_config
   write_lease || die 4 "session: cannot write $lease"
-  timeout 60 systemctl start "$unit"
-  if ! serving; then
-    { systemctl status --no-pager --lines=12 "$unit"; } >&2
-    stop_unit
+  if ! start_unit; then
     rm -rf "$run"
+    [ -z "$unprotected" ] || die 5 "session: the port would stand open"
     die 4 "session: $unit does not serve"
   fi
   report
   echo 'changed yes'
 }
 
+# A request that was given up here may still wait in an old connection, and must not land after newer ones.
+fence() {
+  matches "$nonce" '[0-9a-f]{32}' || die 2 "session: bad nonce"
+  [ -f "$lease" ] || { report; die 7 "session: nobody holds $id; the server was rebooted, or the session was ended"; }
+  [ "$(value "$lease" nonce)" = "$nonce" ] || refuse_other "$lease" 'held by'
+  stop_unit
+  start_unit || die $((${#unprotected} ? 5 : 4)) "session: $unit does not serve"
+  report
+}
+
 release() {
   matches "$nonce" '[0-9a-f]{32}' || die 2 "session: bad nonce"
-  if [ -f "$lease" ] && [ "$(value "$lease" nonce)" != "$nonce" ]; then
-    report
-    die 6 "session: held by $(value "$lease" holder) since $(value "$lease" since)"
-  fi
+  [ ! -f "$lease" ] || [ "$(value "$lease" nonce)" = "$nonce" ] || refuse_other "$lease" 'held by'
   stop_unit
   rm -rf "$run"
   report
@@ -171,7 +199,8 @@ mkdir -p /run/cloudvault && chmod 0711 /run/cloudvault || die 4 "session: cannot
 exec 9>"/run/cloudvault/$id.lock" || die 4 "session: cannot lock"
 flock -w 90 9 || die 4 "session: another session command has been running for 90 s"
 case $verb in
-take) holder=${3-} nonce=${4-} login=${5-} over=${6-}; take ;;
+take) holder=${3-} nonce=${4-} login=${5-} how=${6-}; take ;;
+fence) nonce=${3-}; fence ;;
 release) nonce=${3-}; release ;;
 show) report ;;
 *) die 2 "session: unknown verb" ;;

@@ -23,7 +23,12 @@ export interface TakeRequest {
   readonly nonce: string
   /** Take it although another holder has it. */
   readonly takeOver?: boolean
+  /** Take it only if nobody else has had it since this holder: for a mount that is older than the session. */
+  readonly again?: boolean
 }
+
+/** Another machine has the session, or had it meanwhile: what is mounted here must never be written again. */
+export class SessionLost extends Fault {}
 
 /** What stands after take. */
 export interface Taken {
@@ -67,14 +72,14 @@ export const thisHolder = async (vault: string): Promise<string> => {
 }
 
 /** Starting and stopping a unit may each take a minute on the server, and the lock may have to be waited for. */
-const changeDeadline = 240_000
+export const changeDeadline = 240_000
 
 /** @param loginUser the SSH user, who must be able to connect to the socket */
 export const takeCommand = (request: TakeRequest, loginUser: string): Command => {
   const id = memberId(request.vault, request.member)
-  const over = request.takeOver ? ['--take-over'] : []
+  const how = request.takeOver ? ['--take-over'] : request.again ? ['--again'] : []
   return {
-    argv: [sessionScriptPath, 'take', id, request.holder, request.nonce, loginUser, ...over],
+    argv: [sessionScriptPath, 'take', id, request.holder, request.nonce, loginUser, ...how],
     deadline: changeDeadline,
   }
 }
@@ -120,17 +125,21 @@ export const parseTaken = (member: string, text: string): Taken => {
 /** The error of a `take` that did not exit 0. */
 export const takeFailed = (vault: string, member: string, output: Output): Fault => {
   if (output.code === 6) {
-    const said = fields(output.stdout)
-    return new Fault(
-      Exit.busy,
-      `the session is held by ${said.get('holder') ?? 'somebody'} since ${said.get('since') ?? 'an unknown time'}`,
-      {
-        member,
-        next: `cloudvault down ${vault}   (there), or cloudvault up ${vault} --take-over   (fences it out first)`,
-      },
-    )
+    const { who, since } = otherHolder(output)
+    return new SessionLost(Exit.busy, `the session is held by ${who} since ${since}`, {
+      member,
+      next: `cloudvault down ${vault}   (there), or cloudvault up ${vault} --take-over   (fences it out first)`,
+    })
   }
   return sessionFailed(vault, member, output, 'the session could not be taken')
+}
+
+const otherHolder = (output: Output): { who: string; since: string } => {
+  const said = fields(output.stdout)
+  return {
+    who: said.get('other') ?? said.get('holder') ?? 'somebody',
+    since: said.get('other-since') ?? said.get('since') ?? 'an unknown time',
+  }
 }
 
 /**
@@ -150,12 +159,12 @@ export const releaseSession = async (
 /** The error of a `release` that did not exit 0. */
 export const releaseFailed = (vault: string, member: string, output: Output): Fault => {
   if (output.code !== 6) return sessionFailed(vault, member, output, 'the session could not be released')
-  const said = fields(output.stdout)
-  return new Fault(
-    Exit.busy,
-    `the session is no longer ours: ${said.get('holder')} took it at ${said.get('since')}`,
-    { member, stands: 'nothing was changed on the server', next: `cloudvault status ${vault}` },
-  )
+  const { who, since } = otherHolder(output)
+  return new SessionLost(Exit.busy, `the session is no longer ours: ${who} took it at ${since}`, {
+    member,
+    stands: 'nothing was changed on the server',
+    next: `cloudvault status ${vault}`,
+  })
 }
 
 /** @throws Fault 3 when the server is not provisioned for this member, 4 when it does not answer sensibly */
@@ -172,7 +181,12 @@ export const showSession = async (host: Host, vault: string, member: string): Pr
 }
 
 /** A server without the script is one that was never provisioned: the error says what to type. */
-const runScript = async (host: Host, command: Command, vault: string, member: string): Promise<Output> => {
+export const runScript = async (
+  host: Host,
+  command: Command,
+  vault: string,
+  member: string,
+): Promise<Output> => {
   try {
     return await host.run(command)
   } catch (error) {
@@ -202,15 +216,24 @@ const nonsense = (member: string, text: string): Fault =>
   })
 
 /** Exit 3 is the script's "not provisioned"; a missing script is told by the shell (126, 127) or by env. */
-const sessionFailed = (vault: string, member: string, output: Output, what: string): Fault => {
+export const sessionFailed = (vault: string, member: string, output: Output, what: string): Fault => {
   const missing = output.code === 3 || output.code === 126
+  const provision = `cloudvault provision ${vault} ${member}`
+  const detail = output.stderr || output.stdout
+  if (output.code === 5) {
+    return new Fault(
+      Exit.trust,
+      "the server's firewall does not protect the export's port: nothing is served",
+      {
+        member,
+        next: `${provision}   (sets its rule again)`,
+        detail,
+      },
+    )
+  }
   return new Fault(
     missing ? Exit.missing : Exit.unreachable,
     missing ? 'the server is not provisioned' : what,
-    {
-      member,
-      next: missing ? `cloudvault provision ${vault} ${member}` : `cloudvault status ${vault}`,
-      detail: output.stderr || output.stdout,
-    },
+    { member, next: missing ? provision : `cloudvault status ${vault}`, detail },
   )
 }

@@ -4,6 +4,7 @@ import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
 import { type RecordData, readRecord, updateRecord, withStale, writeRecord } from '../record/record.ts'
 import { checkIdentities, readSuperblock, type Superblock } from './btrfs.ts'
+import { allParked, type Silence } from './silence.ts'
 import type { Vault } from './vault.ts'
 
 /**
@@ -18,8 +19,12 @@ export interface AssembleOptions {
   readonly members: readonly string[]
   /** Mounted read-only: nothing is written, so nothing is proved. */
   readonly readOnly: boolean
+  /** The session was taken from another machine, which may have been cut off in the middle of a commit. */
+  readonly takeOver: boolean
   /** Mount although one member serves an older state than the others. */
   readonly allowStale: boolean
+  /** To tell, on the way down, a server that is silent for good from one that may still answer. */
+  readonly silence: Silence
   readonly needs: readonly string[]
 }
 
@@ -76,6 +81,7 @@ const checkMembers = async (vault: Vault, options: AssembleOptions): Promise<voi
   // when it was last seen has a right to be. Anything else is an old copy served instead of a newer one.
   const known = (member: string): boolean =>
     record.open !== undefined ||
+    options.takeOver ||
     record.resilver?.members.includes(member) === true ||
     (record.members[member]?.generation ?? 0) < record.generation
   const surprising = stale.filter((member) => !known(member) || older(found, record, member))
@@ -137,6 +143,7 @@ const markOpen = async (vault: Vault): Promise<void> => {
 /**
  * Pins what every member provably holds. Members whose server does not answer any more are pinned with what they had:
  * the next `up` knows that they are behind. Not a single answer, or members that disagree, is no proof at all.
+ * @throws Fault 4 when no server answers although one might, 7 when they hold different states
  */
 const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
   const record = await readRecord(vault.paths.record)
@@ -145,7 +152,11 @@ const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
   if (options.readOnly) return writeRecord(vault.paths.record, closed)
   const { answered, silent } = await readBack(vault, options)
   const [failure] = silent.values()
-  if (Object.keys(answered).length === 0) throw failure ?? new Fault(Exit.unreachable, 'no member answers')
+  if (Object.keys(answered).length === 0) {
+    // All are parked: nothing is proved, and the record goes on saying that it was not closed properly.
+    if (await allParked(options.silence)) return
+    throw failure ?? new Fault(Exit.unreachable, 'no member answers')
+  }
   const verdict = freshness(answered, record.generation)
   if (verdict.is !== 'fresh') throw disagreement(vault, answered)
   const members = Object.entries(record.members).map(

@@ -20,6 +20,8 @@ import type { Vault } from './vault.ts'
 const timeoutSeconds = 10
 const handshakeMs = 20_000
 const blockSizeBytes = 4096
+/** A provider that takes seconds for every request is slow, not silent; one that is silent is heard of in 10 to 20 s. */
+const answerMs = 8000
 
 export interface AttachOptions {
   /** Size of the export as recorded at create; null before that. */
@@ -41,8 +43,8 @@ export const attach = (vault: Vault, member: Member, link: Link, options: Attach
     refresh: [
       {
         on: vault.local,
-        text: `netlink nbd RECONFIGURE ${settings}, in the place of a dead connection only`,
-        call: () => reconnect(vault, member, link, options.sizeBytes),
+        text: `read from /dev/nbd${index}; no answer: fence the session, netlink nbd RECONFIGURE ${settings}`,
+        call: () => revive(vault, member, link, options),
       },
     ],
     up: [
@@ -86,6 +88,18 @@ const connect = async (vault: Vault, member: Member, link: Link, sizeBytes: numb
   }
 }
 
+/** A vault that is up already: a connection that died while nobody watched is replaced. */
+const revive = async (vault: Vault, member: Member, link: Link, options: AttachOptions): Promise<void> => {
+  const parked = await options.supervisor.probe(parkUnit(vault.profile.vault, member.name))
+  if (parked.is === 'present' || (await answers(vault, member.name, options.sizeBytes))) return
+  await vault.fence(member.name)
+  await reconnect(vault, member, link, options.sizeBytes)
+}
+
+/** Whether a member serves a read now. @param sizeBytes null: read its first block */
+export const answers = async (vault: Vault, member: string, sizeBytes: number | null): Promise<boolean> =>
+  (await readLatency(vault.local, vault.nbdIndex(member), sizeBytes ?? blockSizeBytes, answerMs)) !== null
+
 export interface ReconnectOptions {
   /** Milliseconds for the handshake; default 20,000. */
   readonly deadlineMs?: number
@@ -95,7 +109,8 @@ export interface ReconnectOptions {
 
 /**
  * Hands the kernel a new connection when the old one is dead. Waiting I/O goes on where it stopped. The session's
- * nonce makes sure that it is the same export of the same boot: a rebooted server does not know the name.
+ * nonce makes sure that it is the same export of the same boot: a rebooted server does not know the name. What is left
+ * of the old connection on the server must have been fenced off before.
  * @returns false when the old connection is still alive: the kernel keeps it and nothing changes
  */
 export const reconnect = async (
@@ -129,7 +144,11 @@ const dialChecked = async (
   sizeBytes: number | null,
   deadlineMs = handshakeMs,
 ) => {
-  const connection = await dial(await link.target(), vault.nonce(member.name), deadlineMs)
+  const connection = await dial(await link.target(), vault.nonce(member.name), deadlineMs).catch(
+    (error: unknown) => {
+      throw error instanceof Fault ? (link.explain?.(error) ?? error) : error
+    },
+  )
   const why = checkOffer(connection.offer, sizeBytes === null ? {} : { sizeBytes: BigInt(sizeBytes) })
   if (why === null) return connection
   connection.close()

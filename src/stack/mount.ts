@@ -1,10 +1,13 @@
 import { readdir, readFile, realpath } from 'node:fs/promises'
+import { commandFailed } from '../engine/action.ts'
 import type { Action, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Output } from '../host/host.ts'
+import { shellLine } from '../host/quote.ts'
 import { mapperPath } from '../names.ts'
 import { syncCommand } from './btrfs.ts'
-import { holdersOf, mountsInside, unescapeMountinfo } from './holders.ts'
+import { describeHolder, holdersOf, mountsInside, unescapeMountinfo } from './holders.ts'
+import { allParked, parkSilent, type Silence } from './silence.ts'
 import type { Vault } from './vault.ts'
 
 /** The filesystem at its place: mounted with the type named, every member named, never lazily unmounted. */
@@ -53,7 +56,10 @@ export const mountPoint = (vault: Vault): Step => {
   }
 }
 
-export const mount = (vault: Vault, options: MountOptions & { readonly needs: readonly string[] }): Step => {
+export const mount = (
+  vault: Vault,
+  options: MountOptions & { readonly needs: readonly string[]; readonly silence: Silence },
+): Step => {
   const { at } = vault.profile.mount
   const devices = options.members.map((member) => mapperPath(vault.profile.vault, member))
   return {
@@ -74,12 +80,24 @@ export const mount = (vault: Vault, options: MountOptions & { readonly needs: re
         explain: (output) => mountFailed(at, output),
       },
     ],
-    down: [refuseWhenBusy(vault, at), ...unmount(vault, at)],
+    down: [
+      refuseWhenBusy(vault, at),
+      {
+        on: vault.local,
+        text: `read from every member; one that does not answer is parked, or ${at} could not be unmounted`,
+        call: () => parkSilent(options.silence),
+      },
+      ...unmount(vault, at, options.silence),
+    ],
   }
 }
 
-const unmount = (vault: Vault, at: string): Action[] => [
-  { on: vault.local, command: syncCommand(at) },
+const unmount = (vault: Vault, at: string, silence: Silence): Action[] => [
+  {
+    on: vault.local,
+    text: shellLine(syncCommand(at).argv),
+    call: () => syncOut(vault, at, silence),
+  },
   {
     on: vault.local,
     command: { argv: ['umount', '-i', at], deadline: umountDeadline },
@@ -90,6 +108,13 @@ const unmount = (vault: Vault, at: string): Action[] => [
       }),
   },
 ]
+
+/** Where nobody takes writes any more, or the filesystem has given up, there is nothing left to write out. */
+const syncOut = async (vault: Vault, at: string, silence: Silence): Promise<void> => {
+  const output = await vault.local.run(syncCommand(at))
+  if (output.code === 0 || (await mountAt(at))?.forced || (await allParked(silence))) return
+  throw commandFailed(vault.local.name, syncCommand(at).argv, output)
+}
 
 /** Looks before anything is taken down. @throws Fault 6 with the processes and mounts that hold it */
 export const refuseWhenBusy = (vault: Vault, at: string): Action => ({
@@ -102,12 +127,12 @@ export const refuseWhenBusy = (vault: Vault, at: string): Action => ({
     ])
     if (holders.length === 0 && inside.length === 0) return
     throw new Fault(Exit.busy, `${at} is in use`, {
-      detail: [
-        ...holders.map((h) => `pid ${h.pid} ${h.command}: ${h.what}`),
-        ...inside.map((m) => `mounted inside: ${m}`),
-      ].join('\n'),
+      detail: [...holders.map(describeHolder), ...inside.map((m) => `mounted inside: ${m}`)].join('\n'),
       stands: 'the vault is mounted, untouched',
-      next: `end these programs, then: cloudvault down ${vault.profile.vault}`,
+      next:
+        inside.length > 0
+          ? `unmount what is inside, then: cloudvault down ${vault.profile.vault}`
+          : `end these programs, then: cloudvault down ${vault.profile.vault}   (with --kill it ends them, after asking)`,
     })
   },
 })
@@ -116,6 +141,8 @@ export interface Mounted {
   readonly source: string
   readonly type: string
   readonly readOnly: boolean
+  /** It was mounted for writing, and the filesystem gave that up after errors. */
+  readonly forced: boolean
 }
 
 /** What is mounted at a place, from mountinfo: the mount point itself is never touched. The last entry is on top. */
@@ -130,10 +157,15 @@ export const parseMountinfo = (text: string, at: string): Mounted | null => {
   if (!line) return null
   const [before = '', after = ''] = line.split(' - ')
   const [type = '', source = '', superOptions = ''] = after.split(' ')
-  const readOnly = [before.split(' ')[5] ?? '', superOptions].some((options) =>
+  const [wanted, real] = [before.split(' ')[5] ?? '', superOptions].map((options) =>
     options.split(',').includes('ro'),
   )
-  return { type, source: unescapeMountinfo(source), readOnly }
+  return {
+    type,
+    source: unescapeMountinfo(source),
+    readOnly: wanted === true || real === true,
+    forced: wanted === false && real === true,
+  }
 }
 
 const probeMount = async (at: string, devices: readonly string[]): Promise<Finding> => {

@@ -9,6 +9,7 @@ import { type Link, linkOf } from './link/link.ts'
 import { openLuks } from './luks.ts'
 import { mount, mountPoint, refuseWhenBusy } from './mount.ts'
 import { session } from './session.ts'
+import { type Silence, silentMembers } from './silence.ts'
 import type { Supervisor } from './supervise.ts'
 import type { Vault } from './vault.ts'
 
@@ -59,20 +60,21 @@ export const vaultSteps = (
     memberStack(vault, member, record.members[member.name]?.sizeBytes ?? null, options),
   )
   const opens = stacks.map((stack) => openLuks(vault, stack.member.name, [stack.top]))
+  const members = options.members.map((member) => member.name)
+  const { supervisor, readOnly, takeOver, allowStale } = options
+  const silence: Silence = { vault, supervisor, record, members, readOnly }
   const together = assemble(vault, {
     record,
-    members: options.members.map((member) => member.name),
-    readOnly: options.readOnly,
-    allowStale: options.allowStale,
+    members,
+    readOnly,
+    takeOver,
+    allowStale,
+    silence,
     needs: opens.map((step) => step.name),
   })
   const place = mountPoint(vault)
-  const mounted = mount(vault, {
-    readOnly: options.readOnly,
-    members: options.members.map((member) => member.name),
-    needs: [together.name, place.name],
-  })
-  const watching = options.watch ? [watcher(vault, options.supervisor, options.watch, mounted.name)] : []
+  const mounted = mount(vault, { readOnly, members, silence, needs: [together.name, place.name] })
+  const watching = options.watch ? [watcher(silence, options.watch, mounted.name)] : []
   return {
     steps: [
       kernel(vault.local),
@@ -88,14 +90,23 @@ export const vaultSteps = (
 }
 
 /** The monitor goes first on the way down: it must not reconnect what is being taken apart. */
-const watcher = (vault: Vault, supervisor: Supervisor, argv: readonly string[], needs: string): Step => {
+const watcher = (silence: Silence, argv: readonly string[], needs: string): Step => {
+  const { vault, supervisor } = silence
   const unit = monitorUnit(vault.profile.vault)
   return {
     name: 'monitor',
     needs: [needs],
     probe: () => supervisor.probe(unit),
     up: supervisor.start(unit, argv),
-    // A vault that stays mounted because somebody uses it must stay watched too.
-    down: [refuseWhenBusy(vault, vault.profile.mount.at), ...supervisor.stop(unit)],
+    // A vault that stays mounted, because somebody uses it or because no server answers, must stay watched too.
+    down: [
+      refuseWhenBusy(vault, vault.profile.mount.at),
+      {
+        on: vault.local,
+        text: 'read from every member; stop if too few answer to take what is not written yet',
+        call: () => silentMembers(silence),
+      },
+      ...supervisor.stop(unit),
+    ],
   }
 }

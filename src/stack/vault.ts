@@ -28,8 +28,14 @@ export interface Vault {
   /**
    * Takes the member's session anew under another nonce, over a connection of its own: whatever lingers on the server
    * from before is stopped and can never reach the disk again.
+   * @throws SessionLost when another machine has it, or has had it since: this mount may never write there again
    */
   rearm(member: string): Promise<void>
+  /**
+   * Ends what is left of the old connection on the server, over a connection of its own.
+   * @throws SessionLost as above; Fault 7 when the server was rebooted and knows no session, 4 when it does not answer
+   */
+  fence(member: string): Promise<void>
   /** Opens the members' headers; asked for before the first step when it will be needed. */
   vaultKey(): Promise<Secret>
 }

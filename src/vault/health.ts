@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import type { LocalMachine } from '../host/host.ts'
-import { linkUnit, mapperPath, memberId } from '../names.ts'
-import type { Member, Profile } from '../profile/profile.ts'
+import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
+import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
 import type { VaultPaths } from '../record/paths.ts'
 import type { MemberRecord, RecordData } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
@@ -15,6 +15,7 @@ import {
   readSuperblock,
   type Superblock,
 } from '../stack/btrfs.ts'
+import { updateFirewall } from '../stack/link/plain.ts'
 import { mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import { complaint, cures } from './complaint.ts'
@@ -25,8 +26,11 @@ import type { MemberReport, StatusReport, Verdict } from './status.ts'
  * never asks a server: a vault's health must be told with every server frozen.
  */
 
-/** A healthy read over the slowest honest line takes 1 s; more means that the person waits for nothing. */
-const probeMs = 3000
+/** In the place of a link's state: a local server answers for it with errors. */
+const parkedNote = 'parked'
+
+/** A provider that takes 2 s for every request is slow and not silent; more means that the person waits for nothing. */
+const probeMs = 5000
 
 export interface Looked {
   readonly profile: Profile
@@ -79,7 +83,8 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
       mirror: mounted ? 'absent' : 'unknown',
     }
   }
-  const latency = await readLatency(local, index, known.sizeBytes, probeMs)
+  const parked = (await supervisor.probe(parkUnit(profile.vault, member.name))).is === 'present'
+  const latency = parked ? null : await readLatency(local, index, known.sizeBytes, probeMs)
   const errors = record && mounted ? await readDeviceErrors(record.fsid, known.devid) : null
   const block = latency === null ? null : await superblockOf(vault, member.name)
   return {
@@ -90,7 +95,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
       ...(pump?.is === 'absent'
         ? { note: 'its pump is not running' }
         : latency === null
-          ? { note: 'no answer' }
+          ? { note: parked ? parkedNote : 'no answer' }
           : {}),
     },
     ...(latency === null ? {} : { latencyMs: Math.round(latency * 10) / 10 }),
@@ -145,6 +150,8 @@ const judge = (
     return say('down', crashed, [`cloudvault up ${vault}`])
   }
   const absent = members.filter((member) => member.mirror === 'absent')
+  if (absent.length > spareCopies[profile.filesystem.redundancy])
+    return say('degraded', ...withoutEnough(profile, absent))
   if (absent.length > 0) {
     const names = absent.map((member) => member.name).join(', ')
     if (absent.every((member) => member.device === undefined))
@@ -156,7 +163,10 @@ const judge = (
     return say(
       'degraded',
       [`${names} does not answer; what is written now has fewer copies`],
-      [`cloudvault up ${vault}   when ${names} answers again: it reconnects`],
+      [
+        `cloudvault status ${vault}   it comes back by itself when ${names} answers again`,
+        ...firewalls(profile, absent),
+      ],
     )
   }
   const impure = table ? impureChunks(table, profile.filesystem.redundancy, profile.members.length) : []
@@ -177,6 +187,32 @@ const judge = (
   const stale = members.filter((member) => member.mirror === 'stale')
   if (stale.length > 0) return say('stale', stale.map(complaint), cures(profile, stale))
   return say('healthy', [], [])
+}
+
+/** A plain link stands or falls with the address this machine comes from. */
+const firewalls = ({ vault, members }: Profile, absent: readonly MemberReport[]): string[] =>
+  members
+    .filter(({ name, link }) => link.kind === 'plain' && absent.some((member) => member.name === name))
+    .map(({ name }) => updateFirewall(vault, name))
+
+/** Too few copies answer for anything to be written: it waits, or patience is over and it has failed. */
+const withoutEnough = (profile: Profile, absent: readonly MemberReport[]): [string[], string[]] => {
+  const { vault } = profile
+  const names = absent.map((member) => member.name).join(', ')
+  if (absent.some((member) => member.link.note !== parkedNote)) {
+    const patience = Math.max(...profile.members.map((member) => member.patienceMs)) / 1000
+    return [
+      [`${names} does not answer; what is read or written waits, for ${patience} s at most, and fails then`],
+      [
+        `cloudvault status ${vault}   it goes on by itself when ${names} answers in time`,
+        ...firewalls(profile, absent),
+      ],
+    ]
+  }
+  return [
+    [`${names} has not answered for longer than patience: reads and writes fail, what was fsynced is on it`],
+    [`cloudvault down ${vault}, then cloudvault up ${vault}   when ${names} answers again`],
+  ]
 }
 
 /** Usable bytes: what fits when every block is stored as often as the profile asks. */

@@ -8,25 +8,29 @@ import { sitOut, type Watch } from './outage.ts'
 /**
  * Watches a mounted vault. When the kernel announces that a member's connection died, the outage is sat out (see
  * outage.ts); when a member that missed writes is back, its copy is mended. A server that was rebooted does not know
- * the session any more and is not reconnected: what it had acknowledged but not flushed may be gone, and nobody above
- * would notice.
+ * the session any more and is not just reconnected: what it had acknowledged but not flushed may be gone, and nobody
+ * above would notice.
  */
 
 /** Runs until the signal aborts. */
 export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Promise<void> => {
   const { vault, signal, say } = watch
   const mending = oneAtATime(() => mend(watch))
+  const dead = new Set<string>()
   const members = stacks.map((stack) => ({
     index: vault.nbdIndex(stack.member.name),
     name: stack.member.name,
     attend: oneAtATime(async () => {
-      if (await sitOut(watch, stack)) mending()
+      const missed = await sitOut(watch, stack, dead.delete(stack.member.name))
+      dead.delete(stack.member.name) // what was heard meanwhile may be older than the new connection: ask it
+      if (missed) mending()
     }),
   }))
   const heard = (index: number): void => {
     for (const member of members) {
       if (index !== -1 && member.index !== index) continue
       say(`${member.name}: the link is lost`)
+      dead.add(member.name)
       member.attend()
     }
   }

@@ -1,4 +1,5 @@
 import type { Step } from '../../engine/step.ts'
+import type { Fault } from '../../fault.ts'
 import type { Member } from '../../profile/profile.ts'
 import type { Target } from '../attach/socket.ts'
 import type { Supervisor } from '../supervise.ts'
@@ -15,6 +16,8 @@ export interface Link {
   readonly steps: readonly Step[]
   /** Where the NBD handshake is spoken on this machine once the steps are up. */
   target(): Promise<Target>
+  /** Adds what only this kind knows about a connection that failed. */
+  explain?(fault: Fault): Fault
 }
 
 export const linkOf = (

@@ -1,3 +1,4 @@
+import { Exit } from '../../fault.ts'
 import type { Member } from '../../profile/profile.ts'
 import type { Vault } from '../vault.ts'
 import type { Link } from './link.ts'
@@ -13,4 +14,12 @@ export const plainLink = (vault: Vault, member: Member, link: Member['link'] & {
     host: link.address ?? (await vault.address(member.name)),
     port: link.port,
   }),
+  explain: (fault) =>
+    fault.exit === Exit.unreachable
+      ? fault.with({ member: member.name, next: updateFirewall(vault.profile.vault, member.name) })
+      : fault,
 })
+
+/** What to type when this machine has another address than the server's firewall lets through. */
+export const updateFirewall = (vault: string, member: string): string =>
+  `cloudvault provision ${vault} ${member}   (if this machine's address has changed, it updates the server's firewall)`

@@ -37,12 +37,12 @@ export const journal = async (lab: Lab): Promise<string> =>
   (await lab.client.run('cat /run/cloudvault/photos/cv-photos-monitor.pid.log', { allowFail: true })).stdout
 
 /** Writes numbered files with fsync until told to stop; prints how many, and the longest wait in ms. */
-const writer = `i=0; worst=0; rm -f /tmp/enough
+const writer = `i=0; worst=0; rm -f /tmp/enough; run=$(date +%s)
 while [ ! -e /tmp/enough ] && [ $i -lt 5000 ]; do
   i=$((i+1)); a=$(date +%s%N)
-  dd if=/dev/urandom of=/vault/photos/f-$i bs=8k count=1 conv=fsync status=none || { echo "error at $i"; exit 1; }
+  dd if=/dev/urandom of=/vault/photos/f-$run-$i bs=8k count=1 conv=fsync status=none || { echo "error at $i"; exit 1; }
   b=$(( ($(date +%s%N) - a) / 1000000 )); [ $b -gt $worst ] && worst=$b
-  sha256sum /vault/photos/f-$i >> /tmp/sums
+  sha256sum /vault/photos/f-$run-$i >> /tmp/sums
 done; echo "$i $worst"`
 
 /** Somebody writes file after file, each with fsync, while it happens. No write may fail. */

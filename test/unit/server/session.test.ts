@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { Exit, Fault } from '../../../src/fault.ts'
+import { fenceSession } from '../../../src/server/fence.ts'
 import {
   newNonce,
   releaseSession,
+  SessionLost,
   showSession,
   takeCommand,
   takeSession,
@@ -35,6 +37,7 @@ describe('take', () => {
       'ops',
     ])
     expect(takeCommand({ ...request, takeOver: true }, 'ops').argv.at(-1)).toBe('--take-over')
+    expect(takeCommand({ ...request, again: true }, 'ops').argv.at(-1)).toBe('--again')
   })
 
   test('gives back where it listens, and whether anything changed', async () => {
@@ -91,6 +94,31 @@ describe('show and release', () => {
   test('release with a nonce that is no longer ours: exit 6', async () => {
     const refused = releaseSession(server({ code: 6, stdout: held }), 'photos', 'fsn', newNonce())
     await expect(refused).rejects.toMatchObject({ exit: 6 })
+  })
+})
+
+describe('fence', () => {
+  test('names the session it is for', async () => {
+    const host = server({ stdout: held })
+    await fenceSession(host, 'photos', 'fsn', nonce)
+    expect(host.lines).toEqual([`/usr/local/lib/cloudvault/session fence cv-photos-fsn ${nonce}`])
+  })
+
+  test('another machine has it, now or meanwhile: lost, with its name', async () => {
+    const other = 'boot b00t\nheld no\nother desktop/99999999:photos\nother-since 2026-11-22T01:00:00Z\n'
+    const lost = fenceSession(server({ code: 6, stdout: other }), 'photos', 'fsn', nonce)
+    await expect(lost).rejects.toBeInstanceOf(SessionLost)
+    await expect(lost).rejects.toThrow('desktop/99999999:photos since 2026-11-22T01:00:00Z')
+  })
+
+  test.each([
+    [7, 7, 'forgotten the session'],
+    [5, 5, 'does not protect'],
+    [4, 4, 'could not be fenced'],
+  ])('script exit %i becomes exit %i', async (code, exit, words) => {
+    const refused = fenceSession(server({ code }), 'photos', 'fsn', nonce)
+    await expect(refused).rejects.toMatchObject({ exit })
+    await expect(refused).rejects.toThrow(words)
   })
 })
 

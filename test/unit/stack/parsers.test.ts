@@ -158,9 +158,14 @@ describe('what is mounted', () => {
       type: 'btrfs',
       source: '/dev/mapper/cv-photos-fsn',
       readOnly: false,
+      forced: false,
     })
     expect(parseMountinfo(info, '/vault/old')?.readOnly).toBe(true)
     expect(parseMountinfo(info, '/vault')).toBeNull()
+    const gaveUp = '36 25 0:31 / /vault/x rw,noatime - btrfs /dev/dm-0 ro,compress=zstd:3'
+    expect(parseMountinfo(gaveUp, '/vault/x')).toMatchObject({ readOnly: true, forced: true })
+    const asked = '36 25 0:31 / /vault/x ro,noatime - btrfs /dev/dm-0 ro,compress=zstd:3'
+    expect(parseMountinfo(asked, '/vault/x')).toMatchObject({ readOnly: true, forced: false })
   })
   test('what lies inside it', () =>
     expect(mountsInside(info, '/vault/my photos')).toEqual(['/vault/my photos/inner']))
