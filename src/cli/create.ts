@@ -8,7 +8,7 @@ import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
 import { readRecord } from '../record/record.ts'
-import { formatSteps } from '../stack/format.ts'
+import { emptyRecord, formatSteps } from '../stack/format.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { newPassword, typedName } from '../ui/ask.ts'
 import { tasks } from '../ui/tasks.ts'
@@ -40,15 +40,22 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
   const kitFolder = options.kit === undefined ? undefined : resolve(options.kit)
   const context = await Context.open(world, name, { change: true, goingUp: true, room: createRoom })
   try {
-    refuseExisting(context)
+    const finishing = lacksKit(context)
+    if (!finishing) refuseExisting(context)
     await context.connectAll()
     const [away] = context.unreachable.values()
     if (away) throw away.with({ stands: 'nothing was changed' })
+    if (finishing && !options.dryRun) {
+      await takeDown(world, context, 'all')
+      return await finish(world, context, kitFolder, options.json === true)
+    }
     let passphrase: Promise<Secret> | undefined
-    const formatting = formatSteps(context.vault, context.supervisor, context.record, {
-      passphrase: () => (passphrase ??= newPassphrase(world, context)),
-      opened: (key) => context.holdKey(key),
-    })
+    const formatting = finishing
+      ? []
+      : formatSteps(context.vault, context.supervisor, context.record, {
+          passphrase: () => (passphrase ??= newPassphrase(world, context)),
+          opened: (key) => context.holdKey(key),
+        })
     if (options.dryRun) {
       await printPlan(world, 'cloudvault.create/1', formatting, 'up', options.json === true)
       return Exit.ok
@@ -62,12 +69,45 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
     } finally {
       secret.wipe()
     }
-    const kit = await writeKit(context.vault, kitFolder ?? context.paths.state)
-    tell(world, context, kit, options.json === true)
-    return Exit.ok
+    return await finish(world, context, kitFolder, options.json === true)
   } finally {
     await context.close()
   }
+}
+
+const finish = async (
+  world: World,
+  context: Context,
+  kitFolder: string | undefined,
+  json: boolean,
+): Promise<ExitCode> => {
+  const kit = await writeKit(context.vault, kitFolder ?? context.paths.state)
+  tell(world, context, kit, json)
+  return Exit.ok
+}
+
+/** An earlier create was cut off between the proof and the kit: the vault is whole, and down or about to be. */
+const lacksKit = ({ record }: Context): boolean =>
+  record?.phase === 'created' && record.kit === undefined && record.open === undefined
+
+/**
+ * What a create that was cut off left standing. Its mappings must go before anything is formatted anew: they were
+ * opened with keys of headers that are about to be replaced, and a filesystem made on them would never open again.
+ * @param which `opened`: from the mappings up; links and devices are used again
+ */
+const takeDown = async (world: World, context: Context, which: 'opened' | 'all'): Promise<void> => {
+  const { profile, receipt, vault, supervisor, record } = context
+  const steps = vaultSteps(vault, record ?? emptyRecord(profile.vault), {
+    supervisor,
+    members: profile.members,
+    takeOver: false,
+    readOnly: true, // nothing is proved
+    allowStale: false,
+    watch: null,
+  }).steps.filter((step) => which === 'all' || !/^(kernel|session|link|attach)\b/.test(step.name))
+  const ours = (step: Step): boolean => !step.shared || receipt.state(step.name) !== null
+  const { failures } = await unwind(steps, { receipt, perform: world.perform, observe: () => {} }, ours)
+  if (failures[0]) throw failures[0].error
 }
 
 const refuseExisting = (context: Context): void => {
@@ -116,12 +156,13 @@ const build = async (
   const { profile, receipt, vault, supervisor } = context
   const names = profile.members.map((member) => member.name)
   const shown = [...formatting, ...['mount point', 'assemble', 'mount'].map((name) => ({ name }))]
-  const run = (observe: Observer) => ({ receipt, signal: world.signal, observe })
+  const run = (observe: Observer) => ({ receipt, signal: world.signal, perform: world.perform, observe })
   await tasks(
     world,
     `create ${profile.vault}`,
     groupsOf(profile.vault, names, shown),
     async (observe) => {
+      await takeDown(world, context, 'opened')
       await climb(formatting, run(observe))
       const record = await readRecord(context.paths.record)
       if (!record) throw new Fault(Exit.missing, `the record ${context.paths.record} vanished`)

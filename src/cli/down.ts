@@ -2,9 +2,9 @@ import type { Step } from '../engine/step.ts'
 import { type Unwound, unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { memberId, parkUnit } from '../names.ts'
-import type { RecordData } from '../record/record.ts'
 import { readRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
+import { emptyRecord } from '../stack/format.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { report } from '../ui/report.ts'
@@ -47,11 +47,13 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
         context.profile.members.map((member) => member.name),
         steps.filter(ours),
       ),
-      (observe) => unwind(steps, { receipt: context.receipt, perform: world.perform, observe }, ours),
+      (observe) =>
+        unwind(steps, { receipt: context.receipt, perform: world.perform, observe }, ours, world.signal),
       { json: options.json === true, direction: 'down' },
     )
     const unreleased = left.failures.filter(isUnreleased)
     if (left.failures.length > unreleased.length) throw failed(context, left)
+    if (left.interrupted) throw interrupted(context, left)
     const exit = await tell(world, context, left.undone, writes, options.json === true)
     for (const { error } of unreleased) report(world, error, { json: false })
     return exit === Exit.ok && unreleased.length > 0 ? Exit.unreachable : exit
@@ -82,16 +84,7 @@ const planDown = async (context: Context) => {
     (mounted?.readOnly === true && !mounted.forced) ||
     context.record?.phase !== 'created' ||
     some.length < profile.members.length
-  const record: RecordData = context.record ?? {
-    schema: 'cloudvault.record/1',
-    vault: profile.vault,
-    phase: 'creating',
-    createdAt: '',
-    fsid: '',
-    members: {},
-    generation: 0,
-    provedAt: '',
-  }
+  const record = context.record ?? emptyRecord(profile.vault)
   const { steps } = vaultSteps(vault, record, {
     supervisor,
     members,
@@ -111,6 +104,12 @@ const isUnreleased = (failure: Unwound['failures'][number]): boolean =>
   failure.step.startsWith('session ') &&
   failure.error instanceof Fault &&
   failure.error.exit === Exit.unreachable
+
+const interrupted = (context: Context, left: Unwound): Fault =>
+  new Fault(Exit.interrupted, 'interrupted; no further step was undone', {
+    stands: `still standing: ${left.standing.join(', ')}`,
+    next: `cloudvault down ${context.profile.vault}   (goes on from here)`,
+  })
 
 const failed = (context: Context, left: Unwound): Fault => {
   const first = left.failures.find((failure) => !isUnreleased(failure))

@@ -60,6 +60,8 @@ const raise = async (step: Step, run: Run, begun: Set<string>): Promise<keyof Cl
   run.observe({ step: step.name, state: 'probing' })
   const finding = await step.probe()
   if (finding.is === 'present') {
+    const cutOff = run.receipt.state(step.name) === 'making'
+    for (const action of cutOff ? (step.settle ?? []) : []) await (run.perform ?? perform)(action)
     for (const action of step.refresh ?? []) await (run.perform ?? perform)(action)
     return keep(step, finding, run)
   }

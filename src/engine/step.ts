@@ -47,6 +47,11 @@ export interface Step {
   readonly down: readonly Action[]
   /** Has no name of ours (a kernel module, a directory): found ones are left alone by `down`. */
   readonly shared?: boolean
+  /**
+   * Run when it stands and the receipt says that whoever made it was cut off: what comes after the making and had no
+   * time to happen (a check, a wait).
+   */
+  readonly settle?: readonly Action[]
   /** Run when it is there already, to make sure that it is still good (a connection that may have died). Harmless when it is. */
   readonly refresh?: readonly Action[]
   /** Run instead of failing when the probe says `differs`: the step can mend itself (a dead link, say). */

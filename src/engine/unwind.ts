@@ -10,23 +10,34 @@ import { walk } from './walk.ts'
 
 export interface Unwound {
   readonly undone: readonly string[]
+  /** Something was left to do when a person interrupted. */
+  readonly interrupted: boolean
   readonly standing: readonly string[]
   readonly failures: readonly { readonly step: string; readonly error: Error }[]
 }
 
+type Descent = Pick<Run, 'receipt' | 'observe' | 'perform'>
+
 /**
  * @param chosen which steps may be undone; the receipt has already been asked whether they are ours
+ * @param signal once it is aborted, no further step is undone. A retreat has none: what a run made goes to the end
  */
 export const unwind = async (
   steps: readonly Step[],
-  run: Pick<Run, 'receipt' | 'observe' | 'perform'>,
+  run: Descent,
   chosen: (step: Step) => boolean,
+  signal?: AbortSignal,
 ): Promise<Unwound> => {
+  let interrupted = false
   const undone: string[] = []
   const standing = new Set<string>()
   const failures: { step: string; error: Error }[] = []
   await walk(steps, 'down', async (step) => {
     if (!chosen(step)) return true
+    if (signal?.aborted) {
+      interrupted = true
+      return false
+    }
     try {
       if (await lower(step, run)) undone.push(step.name)
       return true
@@ -43,11 +54,11 @@ export const unwind = async (
     if (chosen(step) && !reached.has(step.name) && run.receipt.state(step.name) !== null)
       standing.add(step.name)
   }
-  return { undone, standing: [...standing], failures }
+  return { undone, interrupted, standing: [...standing], failures }
 }
 
 /** @returns whether there was anything to undo */
-const lower = async (step: Step, run: Pick<Run, 'receipt' | 'observe' | 'perform'>): Promise<boolean> => {
+const lower = async (step: Step, run: Descent): Promise<boolean> => {
   // What has no way down (a kernel module, a file that the next run makes anew) is only forgotten.
   if (step.down.length === 0 || run.receipt.state(step.name) === 'found') {
     await run.receipt.forget(step.name)

@@ -6,6 +6,9 @@ import { unwritable } from './files.ts'
 import { type Command, defaultDeadline, type LocalMachine, type Output } from './host.ts'
 import { Secret } from './secret.ts'
 
+/** Taking a lock waits for nobody; only starting flock(1) and touching its file take time. */
+const lockDeadline = 30_000
+
 /**
  * This machine. The only place that starts programs here: C locale (we parse), an own process group (a Ctrl-C on the
  * terminal must not kill a half-done mkfs), a deadline on every one, secrets by stdin only.
@@ -47,12 +50,14 @@ export class LocalHost implements LocalMachine {
     const held = await Promise.race([
       new Promise<true>((resolve) => holder.stdout.once('data', () => resolve(true))),
       holder.then((ended) => ended),
+      goneQuiet(lockDeadline),
     ])
-    if (held !== true && held.exitCode !== 6) {
+    if (held === 'stuck') holder.kill('SIGKILL')
+    if (held === 'stuck' || (held !== true && held.exitCode !== 6)) {
       throw new Fault(Exit.missing, `the lock ${path} cannot be taken`, {
         stands: 'nothing was changed',
         next: `findmnt -T ${dirname(path)}`,
-        detail: held.stderr,
+        detail: held === 'stuck' ? `no answer within ${lockDeadline / 1000} s` : held.stderr,
       })
     }
     if (held !== true) {

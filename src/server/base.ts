@@ -15,8 +15,9 @@ export const userStep = (site: Site): Step => {
     needs: ['packages'],
     probe: async () => {
       const output = await host.run({ argv: ['getent', 'passwd', serverUser], root: false })
-      if (output.code === null) return { is: 'unknown', why: 'the connection was lost' }
-      if (output.code !== 0) return { is: 'absent' }
+      // getent(1): 2 is "no such key"; everything else is no answer.
+      if (output.code === 2) return { is: 'absent' }
+      if (output.code !== 0) return { is: 'unknown', why: output.stderr || 'the connection was lost' }
       const uid = Number(output.stdout.split(':')[2])
       if (uid > 0 && uid < 1000) return { is: 'present', note: serverUser }
       return {
@@ -38,7 +39,6 @@ export const scriptStep = (site: Site): Step => {
   const directory = sessionScriptPath.replace(/\/[^/]*$/, '')
   const install = [
     shared.mark('session script', 'making', [sessionScriptPath]),
-    run(host, 'mkdir', '-p', '-m', '0755', directory),
     putFile(host, sessionScriptPath, sessionScript, '0755'),
     shared.mark('session script', 'made', [sessionScriptPath]),
   ]

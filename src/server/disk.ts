@@ -113,6 +113,7 @@ const noteMissingDirectories = (site: Site, directory: string, made: string[]): 
     for (let path = directory; path !== '' && path !== '/'; path = path.replace(/\/[^/]*$/, '')) {
       const found = await site.host.run({ argv: ['test', '-e', path] })
       if (found.code === 0) return
+      if (found.code !== 1) throw commandFailed(site.host.name, ['test', '-e', path], found)
       if (!made.includes(`${path}/`)) made.push(`${path}/`)
     }
   },
@@ -122,7 +123,7 @@ const noteMissingDirectories = (site: Site, directory: string, made: string[]): 
 const probeFile = async (site: Site, disk: FileDisk): Promise<Finding> => {
   const { host } = site
   const real = await host.run({ argv: ['realpath', '-m', '--', disk.path] })
-  if (real.code === null) return { is: 'unknown', why: 'the connection was lost' }
+  if (real.code !== 0) return { is: 'unknown', why: real.stderr || 'the connection was lost' }
   const where = real.stdout.replace(/\n$/, '')
   if (where !== disk.path) {
     return {
@@ -132,8 +133,8 @@ const probeFile = async (site: Site, disk: FileDisk): Promise<Finding> => {
     }
   }
   const exists = await host.run({ argv: ['test', '-e', disk.path] })
-  if (exists.code === null) return { is: 'unknown', why: 'the connection was lost' }
-  if (exists.code !== 0) return { is: 'absent' }
+  if (exists.code === 1) return { is: 'absent' }
+  if (exists.code !== 0) return { is: 'unknown', why: exists.stderr || 'the connection was lost' }
   if (!site.own.get('disk')?.what.includes(disk.path)) {
     return {
       is: 'differs',

@@ -14,18 +14,17 @@ export const readRemote = async (host: Host, path: string): Promise<string | nul
   throw commandFailed(host.name, ['cat', path], output)
 }
 
-/** @param mode octal text: "0644" */
+/** The length is counted: a connection that is cut looks like the end of the text, and half of it must not be renamed. */
+const putScript = [
+  'mkdir -p -m 0755 -- "$(dirname "$1")" && umask 077 && cat > "$1.new"',
+  '[ "$(wc -c < "$1.new")" -eq "$3" ] && chmod "$2" "$1.new" && mv -f "$1.new" "$1"',
+].join(' && ')
+
+/** Its directory is made when it is missing. @param mode octal text: "0644" */
 export const putFile = (host: Host, path: string, content: string, mode = '0644'): RunAction => ({
   on: host,
   command: {
-    argv: [
-      'sh',
-      '-c',
-      'umask 077; cat > "$1.new" && chmod "$2" "$1.new" && mv -f "$1.new" "$1"',
-      'put',
-      path,
-      mode,
-    ],
+    argv: ['sh', '-c', putScript, 'put', path, mode, `${Buffer.byteLength(content)}`],
     input: content,
   },
 })

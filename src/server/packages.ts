@@ -1,4 +1,4 @@
-import { perform } from '../engine/action.ts'
+import { commandFailed, perform } from '../engine/action.ts'
 import type { Action, CallAction, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Output } from '../host/host.ts'
@@ -131,9 +131,11 @@ const manage = (site: Site, argv: string[], ok: readonly number[]): Action => ({
 
 const isThere = async (site: Site, program: string): Promise<boolean> => {
   const found = await site.host.run({ argv: ['sh', '-c', 'command -v "$1"', 'look', program] })
-  if (found.code !== null) return found.code === 0
-  throw new Fault(Exit.unreachable, 'the connection was lost while the server was looked at', {
+  if (found.code === 0) return true
+  if (found.code === 127 || found.code === 1) return false // dash and bash say it differently
+  throw new Fault(Exit.unreachable, `the server does not say whether it has ${program}`, {
     member: site.host.name,
+    detail: found.stderr,
   })
 }
 
@@ -165,6 +167,8 @@ const maskDefaultService = (site: Site): CallAction => ({
   call: async () => {
     const known = await site.host.run({ argv: ['systemctl', 'cat', 'nbd-server.service'] })
     if (known.code === 0) return
+    if (known.code !== 1)
+      throw commandFailed(site.host.name, ['systemctl', 'cat', 'nbd-server.service'], known)
     await perform(site.shared.mark('mask', 'making', ['nbd-server.service']))
     await perform(run(site.host, 'systemctl', 'mask', 'nbd-server.service'))
     await perform(site.shared.mark('mask', 'made', ['nbd-server.service']))
@@ -185,7 +189,9 @@ const noteWhatIsNew = (
       installed.push(...names)
       return
     }
-    const output = await site.host.run({ argv: [...install, '--simulate'], deadline: patience })
+    const argv = [...install, '--simulate']
+    const output = await site.host.run({ argv, deadline: patience })
+    if (output.code !== 0) throw commandFailed(site.host.name, argv, output)
     const lines = output.stdout.matchAll(/^Inst ([a-z0-9][a-z0-9.+-]*(?::[a-z0-9]+)?) (?!\[)/gm)
     installed.push(...[...lines].map((line) => line[1] ?? ''))
   },

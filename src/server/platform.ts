@@ -34,12 +34,10 @@ const managers: ReadonlyMap<string, PackageManager> = new Map(
 
 /** @throws Fault 3 when it is no Linux with systemd, or one whose package manager we do not know */
 export const readPlatform = async (host: Host): Promise<Platform> => {
-  const bootId = await read(host, ['cat', '/proc/sys/kernel/random/boot_id'])
-  const architecture = await read(host, ['uname', '-m'])
-  const release = parseOsRelease(await read(host, ['cat', '/etc/os-release']))
+  const [bootId = '', architecture = '', systemd = '', ...rest] = (await look(host)).split('\n')
+  const release = parseOsRelease(rest.join('\n'))
   const name = release.get('PRETTY_NAME') ?? release.get('ID') ?? 'an unknown system'
-  const systemd = await host.run({ argv: ['test', '-d', '/run/systemd/system'], root: false })
-  if (systemd.code !== 0) {
+  if (systemd !== 'systemd') {
     throw new Fault(Exit.missing, `${name} does not run systemd, which keeps the export in bounds`, {
       member: host.name,
       next: 'use a server that runs systemd',
@@ -58,10 +56,17 @@ export const readPlatform = async (host: Host): Promise<Platform> => {
   return { name, packageManager, architecture, bootId }
 }
 
-const read = async (host: Host, argv: string[]): Promise<string> => {
-  const output = await host.run({ argv, root: false })
-  if (output.code === 0) return output.stdout.trim()
-  throw new Fault(Exit.unreachable, `${argv.join(' ')} failed on the server`, {
+/** One command, for each costs two round trips: boot id, architecture, init, and then os-release. */
+const lookScript = [
+  'cat /proc/sys/kernel/random/boot_id && uname -m',
+  '{ if [ -d /run/systemd/system ]; then echo systemd; else echo other; fi; }',
+  'cat /etc/os-release',
+].join(' && ')
+
+const look = async (host: Host): Promise<string> => {
+  const output = await host.run({ argv: ['sh', '-c', lookScript], root: false })
+  if (output.code === 0) return output.stdout
+  throw new Fault(Exit.unreachable, 'the server does not say what system it is', {
     member: host.name,
     detail: output.stderr,
   })

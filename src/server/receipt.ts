@@ -3,7 +3,7 @@ import type { CallAction } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
 import { farSide } from '../names.ts'
-import { putFile, readRemote, run } from './files.ts'
+import { putFile, readRemote } from './files.ts'
 
 /**
  * The server's own receipt: what provision made there, so that unprovision removes exactly that. It lies on the
@@ -70,8 +70,6 @@ export class ServerReceipt {
           schema: 'cloudvault.server-receipt/1',
           made: Object.fromEntries(this.#made),
         }
-        const directory = this.path.replace(/\/[^/]*$/, '')
-        await perform(run(this.#host, 'mkdir', '-p', '-m', '0755', directory))
         await perform(putFile(this.#host, this.path, `${JSON.stringify(content, null, 2)}\n`, '0600'))
       },
     }

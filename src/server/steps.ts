@@ -1,3 +1,4 @@
+import { commandFailed } from '../engine/action.ts'
 import type { Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
@@ -120,8 +121,7 @@ const folders = (site: Site, own: readonly string[], last: boolean): Step => ({
   name: 'receipt',
   needs: [],
   probe: async () => {
-    const found = await site.host.run({ argv: ['test', '-e', placeOf(site).etc] })
-    return found.code === 0 ? { is: 'present' } : { is: 'absent' }
+    return (await isInstalled(site.host, placeOf(site).etc)) ? { is: 'present' } : { is: 'absent' }
   },
   up: [],
   down: [
@@ -159,5 +159,10 @@ const refuseHeld = async (site: Site, why: string): Promise<void> => {
   })
 }
 
-const isInstalled = async (host: Host, path: string): Promise<boolean> =>
-  (await host.run({ argv: ['test', '-e', path] })).code === 0
+/** @throws Fault when it cannot be told: a failed look is not a "no" */
+const isInstalled = async (host: Host, path: string): Promise<boolean> => {
+  const argv = ['test', '-e', path]
+  const found = await host.run({ argv })
+  if (found.code === 0 || found.code === 1) return found.code === 0
+  throw commandFailed(host.name, argv, found)
+}

@@ -134,7 +134,8 @@ const filesystem = (vault: Vault, needs: readonly string[]): Step => {
   }
 }
 
-const emptyRecord = (vault: string): RecordData => ({
+/** What is known of a vault before anything was made. */
+export const emptyRecord = (vault: string): RecordData => ({
   schema: 'cloudvault.record/1',
   vault,
   phase: 'creating',

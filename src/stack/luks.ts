@@ -57,6 +57,9 @@ export const openLuks = (
   const name = memberId(vault.profile.vault, member)
   const header = vault.paths.header(member)
   const device = `/dev/nbd${vault.nbdIndex(member)}`
+  const table = check(vault, `dmsetup table ${name}: cipher and offset`, () =>
+    checkTable(vault.local, member, name),
+  )
   return {
     name: `open ${member}`,
     needs,
@@ -78,8 +81,9 @@ export const openLuks = (
         feed: () => vault.vaultKey(),
         explain: (output) => openFailed(vault, member, output),
       },
-      check(vault, `dmsetup table ${name}: cipher and offset`, () => checkTable(vault.local, member, name)),
+      table,
     ],
+    settle: [table],
     down: [{ on: vault.local, command: { argv: ['cryptsetup', 'close', name], deadline: 120_000 } }],
   }
 }

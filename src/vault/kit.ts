@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { commandFailed } from '../engine/action.ts'
 import { updateRecord } from '../record/record.ts'
@@ -27,6 +27,9 @@ export const inKit = {
  */
 export const writeKit = async (vault: Vault, directory: string): Promise<string> => {
   const { profile, paths } = vault
+  // What a run that was killed left; the vault's lock is ours.
+  for (const name of await readdir(paths.state))
+    if (/^kit-\w{6}$/.test(name)) await rm(join(paths.state, name), { recursive: true })
   const kit = join(directory, basename(paths.kit))
   const beside = `${kit}.new`
   const scratch = await mkdtemp(join(paths.state, 'kit-'))

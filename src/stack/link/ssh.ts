@@ -30,6 +30,7 @@ export const sshLink = (
         needs,
         probe: () => supervisor.probe(unit),
         up: remote ? startPump(vault, member.name, supervisor, remote) : [],
+        settle: [awaitSocket(vault, socket, member.name)],
         // The socket first: once the pump is gone, nobody looks for it any more.
         down: [removeSocket(vault, socket), ...supervisor.stop(unit)],
       },
@@ -72,9 +73,15 @@ const startPump = (
       call: () => writeAtomic(knownHosts, knownHostsLine(alias, remote.hostKey)),
     },
     ...supervisor.start(linkUnit(name, member), pump),
-    { on: vault.local, text: `wait up to 20 s for ${socket}`, call: () => appears(socket, member) },
+    awaitSocket(vault, socket, member),
   ]
 }
+
+const awaitSocket = (vault: Vault, socket: string, member: string): Action => ({
+  on: vault.local,
+  text: `wait up to 20 s for ${socket}`,
+  call: () => appears(socket, member),
+})
 
 /** 20 s: an SSH handshake takes 2 to 5 s on a slow single board. */
 const appears = async (socket: string, member: string): Promise<void> => {

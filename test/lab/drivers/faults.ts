@@ -4,55 +4,74 @@ import type { Command, Host, LocalMachine, Output } from '../../../src/host/host
 import { Secret } from '../../../src/host/secret.ts'
 import type { RemoteHost } from '../../../src/host/ssh.ts'
 
-/** Hosts and actions that fail where they are told to; used inside the lab's client. */
+/** Hosts and actions that something happens to where they are told to; used inside the lab's client. */
+
+/**
+ * What happens at a point. `fail`: a command ends with a code that means nothing, a call throws. `hang`: the command
+ * does not end and meets the (shortened) deadline, by the product's own mechanism. A signal: it runs, and cloudvault
+ * itself is sent the signal meanwhile.
+ */
+export type Kind = 'fail' | 'hang' | 'SIGINT' | 'SIGTERM' | 'SIGKILL'
 
 /** A code that no tool gives a meaning, so that it never counts as an answer ("not blank", "not there"). */
 const failed = 99
 
-/** Which points fail in a run: none, the first that never failed, or every one that does this. */
-export type Failing = 'none' | 'next' | { readonly every: string }
+/** Milliseconds until a command that hangs is given up. */
+const shortDeadline = 500
+
+/** Milliseconds that a command on a server is given to be really running when SIGKILL comes. */
+const underWay = 60
+
+/** Which points are hit in a run: none, the first that was never hit, or every one that does this (and then it fails). */
+export type Hitting = 'none' | 'next' | { readonly every: string }
 
 /**
  * Points are known by what is done, where, and the how-manieth time in its run, not by a running number: members go
  * side by side, and number 17 of one run is not number 17 of the next.
  */
 export class Faults {
-  readonly failed = new Set<string>()
+  readonly tried = new Set<string>()
   readonly #seen = new Map<string, number>()
-  #failing: Failing = 'none'
-  /** The (last) point that failed in this run. */
+  #hitting: Hitting = 'none'
+  #kind: Kind = 'fail'
+  /** The (last) point that was hit in this run. */
   hit = ''
+  /** Called with each point before anything happens there. */
+  onHit: (point: string) => void = () => {}
 
-  begin(failing: Failing): void {
+  begin(hitting: Hitting, kind: Kind): void {
     this.#seen.clear()
-    this.#failing = failing
+    this.#hitting = hitting
+    this.#kind = typeof hitting === 'string' ? kind : 'fail'
     this.hit = ''
   }
 
-  /** @returns whether this one has to fail */
-  pass(where: string, what: string): boolean {
-    // Chosen anew for each session, and newer after each: still the same point.
-    const same = what.replaceAll(/\b[0-9a-f]{32}\b/g, 'NONCE').replace(/generation \d+/, 'generation N')
-    const known = `${where}: ${same}`
+  /** @returns what has to happen here, if anything */
+  pass(where: string, what: string, isCommand: boolean): Kind | null {
+    if (this.#kind === 'hang' && !isCommand) return null // calls have deadlines of their own; that they fail is tried
+    const known = `${where}: ${samePoint(what)}`
     const times = (this.#seen.get(known) ?? 0) + 1
     this.#seen.set(known, times)
     const point = times === 1 ? known : `${known} (${times})`
-    if (!this.#fails(point)) return false
+    if (!this.#hits(point)) return null
     this.hit = point
-    return true
+    this.onHit(point)
+    return this.#kind
   }
 
-  #fails(point: string): boolean {
-    if (this.#failing === 'none') return false
-    if (this.#failing !== 'next') return point.includes(this.#failing.every)
-    if (this.hit !== '' || this.failed.has(point)) return false
-    this.failed.add(point)
+  #hits(point: string): boolean {
+    if (this.#hitting === 'none') return false
+    if (this.#hitting !== 'next') return point.includes(this.#hitting.every)
+    if (this.hit !== '' || this.tried.has(point)) return false
+    this.tried.add(point)
     return true
   }
 
   async run(host: Host, command: Command): Promise<Output> {
-    if (!this.pass(host.name, command.argv.join(' '))) return host.run(command)
-    return { code: failed, stdout: '', stderr: 'made to fail' }
+    const kind = this.pass(host.name, command.argv.join(' '), true)
+    if (kind === 'fail') return { code: failed, stdout: '', stderr: 'made to fail' }
+    if (kind === 'hang') return host.run({ argv: ['sleep', '3'], deadline: shortDeadline })
+    return strike(kind, host, () => host.run(command))
   }
 
   local(machine: LocalMachine): LocalMachine {
@@ -60,12 +79,16 @@ export class Faults {
       name: machine.name,
       run: (command) => this.run(machine, command),
       runForSecret: async (command) => {
-        if (!this.pass(machine.name, command.argv.join(' '))) return machine.runForSecret(command)
-        return { code: failed, secret: new Secret(new Uint8Array()), stderr: 'made to fail' }
+        const kind = this.pass(machine.name, command.argv.join(' '), true)
+        if (kind === 'fail')
+          return { code: failed, secret: new Secret(new Uint8Array()), stderr: 'made to fail' }
+        if (kind === 'hang') return machine.runForSecret({ argv: ['sleep', '3'], deadline: shortDeadline })
+        return strike(kind, machine, () => machine.runForSecret(command))
       },
       lock: async (path, what) => {
-        if (!this.pass(machine.name, `lock ${path}`)) return machine.lock(path, what)
-        throw new Fault(Exit.busy, 'made to fail')
+        const kind = this.pass(machine.name, `lock ${path}`, false)
+        if (kind === 'fail') throw new Fault(Exit.busy, 'made to fail')
+        return strike(kind, machine, () => machine.lock(path, what))
       },
     }
   }
@@ -84,8 +107,28 @@ export class Faults {
 
   /** Commands are counted by their host; here come the actions that are no command. */
   readonly perform: Perform = async (action) => {
-    if ('call' in action && this.pass(action.on.name, action.text))
-      throw new Fault(Exit.unreachable, `made to fail: ${action.text}`)
-    return perform(action)
+    if (!('call' in action)) return perform(action)
+    const kind = this.pass(action.on.name, action.text, false)
+    if (kind === 'fail') throw new Fault(Exit.unreachable, `made to fail: ${action.text}`)
+    return strike(kind, action.on, () => perform(action))
   }
+}
+
+/** Chosen anew for each session, counted up, or made up for one run: still the same point. */
+const samePoint = (what: string): string =>
+  what
+    .replaceAll(/\b[0-9a-f]{32}\b/g, 'NONCE')
+    .replace(/generation \d+/, 'generation N')
+    .replaceAll(/\/kit-\w{6}/g, '/kit-NEW')
+
+/** Does it, and sends this very process the signal as soon as it is under way. */
+export const strike = async <T>(kind: Kind | null, host: Host, work: () => Promise<T>): Promise<T> => {
+  if (kind === null || kind === 'fail' || kind === 'hang') return work()
+  const running = work()
+  if (kind === 'SIGKILL' && host.name !== 'here') {
+    running.catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, underWay))
+  }
+  process.kill(process.pid, kind)
+  return running
 }

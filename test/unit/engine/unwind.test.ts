@@ -33,6 +33,7 @@ class World {
   readonly failing = new Set<string>()
   readonly log: string[] = []
   onUp: (name: string) => void = () => {}
+  onDown: (name: string) => void = () => {}
 
   readonly host: Host = {
     name: 'here',
@@ -52,6 +53,7 @@ class World {
       if (direction === 'up') this.standing.add(name)
       else this.standing.delete(name)
       if (direction === 'up') this.onUp(name)
+      else this.onDown(name)
       return { code: 0, stdout: '', stderr: '' }
     },
   }
@@ -170,6 +172,24 @@ describe('climbing a plan', () => {
       expect([...world.standing]).toEqual([])
     })
 
+    test(`interrupted going down once ${name} is undone: what stands is named, and the next down goes on`, async () => {
+      const world = new World()
+      const receipt = await receiptIn()
+      await climb(world.steps(), { receipt, signal: calm, observe: quiet })
+      const controller = new AbortController()
+      world.onDown = (undone) => {
+        if (undone === name) controller.abort()
+      }
+      const run = { receipt, observe: quiet }
+      const left = await unwind(world.steps(), run, () => true, controller.signal)
+      expect(left.failures).toEqual([])
+      expect(left.undone).toContain(name)
+      expect(new Set(left.standing)).toEqual(world.standing)
+      expect(left.interrupted).toBe(world.standing.size > 0)
+      await unwind(world.steps(), run, () => true)
+      expect([...world.standing]).toEqual([])
+    })
+
     test(`killed while ${name} was being made: the next down finishes`, async () => {
       const world = new World()
       const receipt = await receiptIn()
@@ -195,6 +215,20 @@ describe('climbing a plan', () => {
     expect(receipt.state('kernel')).toBe('found')
     await unwind(steps, { receipt, observe: quiet }, () => true)
     expect([...world.standing]).toEqual(['kernel'])
+  })
+
+  test('what stands half made is settled by the next run, what is whole is not', async () => {
+    const world = new World()
+    for (const name of names) world.standing.add(name)
+    const receipt = await receiptIn()
+    for (const name of names) await receipt.mark(name, name === 'open a' ? 'making' : 'made')
+    const steps = world.steps().map((step) => ({
+      ...step,
+      settle: [{ on: world.host, text: '', call: async () => world.log.push(`settle ${step.name}`) }],
+    }))
+    await climb(steps, { receipt, signal: calm, observe: quiet })
+    expect(world.log).toEqual(['settle open a'])
+    expect(receipt.state('open a')).toBe('made')
   })
 
   test('a failed look is not a "no": nothing is made', async () => {

@@ -4,10 +4,7 @@ import { scriptedHost } from '../support/scripted-host.ts'
 
 const server = (release: string, systemd = 0) =>
   scriptedHost('fsn', [
-    ['boot_id', { stdout: 'b00t\n' }],
-    ['uname -m', { stdout: 'x86_64\n' }],
-    ['os-release', { stdout: release }],
-    ['test -d', { code: systemd }],
+    ['os-release', { stdout: `b00t\nx86_64\n${systemd === 0 ? 'systemd' : 'other'}\n${release}` }],
   ])
 
 describe('readPlatform', () => {

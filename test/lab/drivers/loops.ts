@@ -1,0 +1,201 @@
+import { rmSync } from 'node:fs'
+import type { Kind } from './faults.ts'
+import { fill, hashOf, mounts, standing } from './standing.ts'
+import { type Job, Trial, type Verb } from './trial.ts'
+
+/**
+ * Runs in the client: something happens at every external command and every call (netlink, superblocks, files) of a
+ * verb. Each run is hit at the first point that never was, until a run has none left and succeeds; so every run also
+ * shows that the one before left nothing in its way. Prints one JSON line.
+ */
+
+interface Work extends Job {
+  readonly work: readonly { readonly verb: Verb; readonly kinds: readonly Kind[] }[]
+  /** Given to the processes that are killed. */
+  readonly killed?: Verb
+}
+
+const job = JSON.parse(process.argv[2] ?? '{}') as Work
+const trial = new Trial(job)
+const { faults, connections } = trial
+const { vault, member } = job
+
+/** Far above what there is; a loop that never ends is a surprise, too. */
+const most = 250
+
+const left = (): Promise<string> => standing(vault, connections.values())
+const leftOver = async (): Promise<string> => {
+  const found = await left()
+  return found === '' ? '' : `left ${found}`
+}
+const notUp = async (): Promise<string> => (mounts(vault).length > 0 ? '' : 'not mounted')
+const nothing = async (): Promise<string> => ''
+const downJudge = async (done: boolean): Promise<string> => (done ? leftOver() : '')
+const calm = (verb: Verb, judge: (done: boolean) => Promise<string> = nothing): Promise<boolean> =>
+  trial.once(verb, 'none', 'fail', judge)
+
+const udevRule = '/run/udev/rules.d/59-cloudvault.rules'
+/** Like a machine that has never run cloudvault: the kernel step has its modules and its rule to set up. */
+const forgetKernel = (): void => {
+  const tried = [...faults.tried].some((point) => point.includes(udevRule)) // the rule is the last it sets up
+  if (!tried) rmSync(udevRule, { force: true })
+}
+
+/**
+ * What of an earlier `up` stands when the runs begin that are hit: all but the mount, the devices alone, nothing. From
+ * the top, so that not everything has to be made anew for every point near it. Each point is met on the first floor
+ * that it is above; an `up` that does not succeed must leave exactly what it found.
+ */
+const floors = ['cryptsetup close', 'netlink nbd DISCONNECT', null]
+
+const everyUp = async (kind: Kind): Promise<number> => {
+  for (const floor of floors) await everyUpFrom(floor, kind)
+  return faults.tried.size
+}
+
+const everyUpFrom = async (floor: string | null, kind: Kind): Promise<void> => {
+  const toFloor = () => trial.once('down', floor === null ? 'none' : { every: floor }, 'fail', downJudge)
+  await toFloor()
+  const found = await left()
+  const asFound = async (): Promise<string> => {
+    const now = await left()
+    return now === found ? '' : `found ${found || 'nothing'} and left ${now || 'nothing'}`
+  }
+  for (let run = 0; run < most; run++) {
+    if (floor === null && kind !== 'hang') forgetKernel()
+    if (await trial.once('up', 'next', kind, (done) => (done ? notUp() : asFound()))) return
+    if (faults.hit === '') return
+    if (mounts(vault).length > 0) await toFloor() // it got there all the same
+  }
+  trial.surprise(`up: no end after ${most} runs`)
+}
+
+const killedUp = async (): Promise<number> => {
+  await calm('down', downJudge)
+  rmSync(udevRule, { force: true })
+  return trial.killed('up', most)
+}
+
+/**
+ * `down` goes on where the last one stopped. While one member's branch fails the others go on, so what they passed
+ * is met in a later descent, until one descent has nothing new.
+ */
+const everyDown = async (kind: Kind): Promise<number> => {
+  for (let run = 0, before = -1; run < most && before < faults.tried.size; run++) {
+    before = faults.tried.size
+    while (!(await trial.once('down', 'next', kind, downJudge)) && faults.hit !== '' && run < most) run++
+    if (before < faults.tried.size) await calm('up', notUp)
+  }
+  return faults.tried.size
+}
+
+/** Both begin and end with a vault that is up, with the same files in it. */
+const upOrDown = async (verb: 'up' | 'down', kind: Kind): Promise<number> => {
+  await calm('up', notUp)
+  const before = hashOf(vault)
+  const tries = { up: everyUp, down: everyDown }
+  const points =
+    kind !== 'SIGKILL'
+      ? await tries[verb](kind)
+      : await (verb === 'up' ? killedUp() : trial.killed('down', most))
+  if (verb === 'down') {
+    const rest = await leftOver()
+    if (rest !== '') trial.surprise(`down, ${kind}: at the end ${rest}`)
+  }
+  await calm('up', notUp)
+  if (hashOf(vault) !== before) trial.surprise(`${verb}, ${kind}: the files are not what they were`)
+  return points
+}
+
+/** What provision leaves on a server, as far as unprovision has to take it away again. */
+const serverLook = `ls -d /etc/cloudvault /run/cloudvault /srv/cloudvault /usr/local/lib/cloudvault /etc/systemd/system/cv-* 2>/dev/null
+getent passwd cloudvault; dpkg-query -W -f '\${Package} \${Status}\\n' nbd-server 2>/dev/null | grep -v 'unknown ok not-installed'; systemctl is-enabled nbd-server 2>/dev/null; test -d /srv || echo 'no /srv'; true`
+
+/** Nothing is undone on a server when a run ends early: the next one goes on from there. */
+const everyProvision = async (kind: Kind): Promise<number> => {
+  await calm('unprovision')
+  let points = 0
+  if (kind === 'SIGKILL') points = await trial.killed('provision', most)
+  else {
+    for (let run = 0; run < most; run++) {
+      if ((await trial.once('provision', 'next', kind, nothing)) || faults.hit === '') break
+    }
+    points = faults.tried.size
+  }
+  await calm('provision')
+  if (!/"changed":false/.test(trial.stdout) || /"changed":true/.test(trial.stdout))
+    trial.surprise(`provision, ${kind}: a second one changes something: ${trial.stdout}`)
+  await calm('unprovision')
+  const rest = await connections.get(member)?.run({ argv: ['sh', '-c', serverLook] })
+  if (rest?.stdout !== '') trial.surprise(`provision, ${kind}: unprovision left ${rest?.stdout}`)
+  return points
+}
+
+/** A vault that was never created: no state here, a blank disk there. */
+const forgetVault = async (): Promise<void> => {
+  await calm('down')
+  rmSync(`/var/lib/cloudvault/${vault}`, { recursive: true, force: true })
+  const disk = `/srv/cloudvault/${vault}.img`
+  const zero =
+    'rm -f "$1.blank" && fallocate -l "$(stat -c %s "$1")" "$1.blank" && cat "$1.blank" > "$1"; rm -f "$1.blank"'
+  await connections.get(member)?.run({ argv: ['sh', '-c', zero, 'zero', disk], deadline: 120_000 })
+}
+
+/** A created vault comes up, takes files and gives them back. */
+const works = async (kind: Kind): Promise<void> => {
+  await calm('up', notUp)
+  fill(vault)
+  const before = hashOf(vault)
+  await calm('down', downJudge)
+  await calm('up', notUp)
+  if (hashOf(vault) !== before) trial.surprise(`create, ${kind}: the files are not what they were`)
+  await calm('down', downJudge)
+}
+
+const everyCreate = async (kind: Kind): Promise<number> => {
+  await calm('provision')
+  await forgetVault()
+  let points = 0
+  if (kind === 'SIGKILL') points = await trial.killed('create', most)
+  else {
+    const found = await left()
+    const clean = async (): Promise<string> => {
+      const now = await left()
+      return now === '' || now === found ? '' : `left ${now}`
+    }
+    for (let run = 0; run < most; run++) {
+      const done = await trial.once('create', 'next', kind, clean)
+      if (done || faults.hit === '') break
+      if (trial.stdout.includes('is created')) await forgetVault() // in spite of it
+    }
+    points = faults.tried.size
+  }
+  await works(kind)
+  return points
+}
+
+const tries: Record<string, (kind: Kind) => Promise<number>> = {
+  provision: everyProvision,
+  create: everyCreate,
+  up: (kind) => upOrDown('up', kind),
+  down: (kind) => upOrDown('down', kind),
+}
+
+if (job.killed) await trial.beKilled(job.killed)
+const points: Record<string, Record<string, number>> = {}
+const seconds: Record<string, number> = {}
+if (job.work.some(({ verb }) => verb === 'up' || verb === 'down')) {
+  await calm('up', notUp)
+  fill(vault)
+}
+for (const { verb, kinds } of job.work) {
+  for (const kind of kinds) {
+    const began = performance.now()
+    faults.tried.clear()
+    points[verb] = { ...points[verb], [kind]: (await tries[verb]?.(kind)) ?? 0 }
+    seconds[`${verb} ${kind}`] = Math.round((performance.now() - began) / 1000)
+  }
+}
+if (job.work.some(({ verb }) => verb === 'up' || verb === 'down')) await calm('down', downJudge)
+process.stdout.write(`${JSON.stringify({ points, seconds, surprises: trial.surprises })}\n`)
+process.exit(0)
