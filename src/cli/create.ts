@@ -10,9 +10,10 @@ import { passphraseFrom } from '../keyring/passphrase.ts'
 import { readRecord } from '../record/record.ts'
 import { emptyRecord, formatSteps } from '../stack/format.ts'
 import { vaultSteps } from '../stack/order.ts'
-import { newPassword, typedName } from '../ui/ask.ts'
+import { newPassword } from '../ui/ask.ts'
 import { tasks } from '../ui/tasks.ts'
 import { writeKit } from '../vault/kit.ts'
+import { consent } from './consent.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
 import { keepItElsewhere } from './kit.ts'
 import { printPlan } from './plan.ts'
@@ -60,7 +61,9 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
       await printPlan(world, 'cloudvault.create/1', formatting, 'up', options.json === true)
       return Exit.ok
     }
-    await consent(world, context, options)
+    const { vault, members } = context.profile
+    const disks = members.map((member) => member.name).join(' and ')
+    await consent(world, vault, options.confirm, `The disks of ${disks} will be formatted.`)
     passphrase = newPassphrase(world, context)
     const secret = await passphrase // asked before the first row is drawn
     try {
@@ -116,22 +119,6 @@ const refuseExisting = (context: Context): void => {
     stands: 'nothing was contacted or changed',
     next: `cloudvault up ${context.profile.vault}`,
   })
-}
-
-const consent = async (world: World, context: Context, options: CreateOptions): Promise<void> => {
-  const { vault, members } = context.profile
-  if (options.confirm === vault) return
-  if (options.confirm !== undefined) {
-    throw new Fault(Exit.usage, `--confirm says ${options.confirm}, the vault is called ${vault}`, {
-      stands: 'nothing was changed',
-      next: `cloudvault create ${vault} --confirm ${vault}`,
-    })
-  }
-  await typedName(
-    world,
-    vault,
-    `The disks of ${members.map((member) => member.name).join(' and ')} will be formatted.`,
-  )
 }
 
 /** A new passphrase is typed twice; any other source is asked as every `up` will ask it. */

@@ -32,7 +32,7 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
   const context = await Context.open(world, name, { change: true })
   try {
     await context.adoptSessions('all')
-    const { steps, writes } = await planDown(context)
+    const { steps, writes, took } = await planDown(context)
     if (options.dryRun) {
       await printPlan(world, 'cloudvault.down/1', steps, 'down', options.json === true)
       return Exit.ok
@@ -54,7 +54,7 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
     const unreleased = left.failures.filter(isUnreleased)
     if (left.failures.length > unreleased.length) throw failed(context, left)
     if (left.interrupted) throw interrupted(context, left)
-    const exit = await tell(world, context, left.undone, writes, options.json === true)
+    const exit = await tell(world, context, left.undone, writes ? took : null, options.json === true)
     for (const { error } of unreleased) report(world, error, { json: false })
     return exit === Exit.ok && unreleased.length > 0 ? Exit.unreachable : exit
   } finally {
@@ -80,10 +80,10 @@ const planDown = async (context: Context) => {
           (member) => some.includes(member) || context.receipt.state(`session ${member.name}`),
         )
       : profile.members
+  // What is not mounted any more was opened as the record says.
   const readOnly =
-    (mounted?.readOnly === true && !mounted.forced) ||
     context.record?.phase !== 'created' ||
-    some.length < profile.members.length
+    (mounted ? mounted.readOnly && !mounted.forced : context.record.open?.readOnly === true)
   const record = context.record ?? emptyRecord(profile.vault)
   const { steps } = vaultSteps(vault, record, {
     supervisor,
@@ -93,7 +93,7 @@ const planDown = async (context: Context) => {
     allowStale: true,
     watch: [],
   })
-  return { steps, writes: !readOnly }
+  return { steps, writes: !readOnly, took: members.map((member) => member.name) }
 }
 
 /**
@@ -122,6 +122,7 @@ const failed = (context: Context, left: Unwound): Fault => {
 }
 
 /**
+ * @param took who took part in what was written; null when nothing was
  * @returns 7 when a member lacks the last state: the vault is down, but not as redundant as it should be; 4 when no
  * server answered at the end, so that nothing is proved
  */
@@ -129,12 +130,12 @@ const tell = async (
   world: World,
   context: Context,
   undone: readonly string[],
-  wrote: boolean,
+  took: readonly string[] | null,
   json: boolean,
 ): Promise<ExitCode> => {
   const { vault } = context.profile
   const record = await readRecord(context.paths.record)
-  const written = wrote && undone.includes('assemble') ? record : null
+  const written = took && undone.includes('assemble') ? record : null
   const unproved = written?.open !== undefined
   const proved = unproved ? null : written
   const members = Object.entries(proved?.members ?? {}).map(([name, { generation }]) => ({
@@ -149,7 +150,9 @@ const tell = async (
   } else if (undone.length === 0) world.stdout.write(`${vault} is already down\n`)
   else if (unproved) world.stdout.write(`${unprovedLines(vault).join('\n')}\n`)
   else
-    world.stdout.write(`${[...members.map(holding), lastLine(vault, proved !== null, lagging)].join('\n')}\n`)
+    world.stdout.write(
+      `${[...members.map((member) => holding(member, took ?? [])), lastLine(vault, proved !== null, lagging)].join('\n')}\n`,
+    )
   if (unproved) return Exit.unreachable
   return lagging.length > 0 ? Exit.decide : Exit.ok
 }
@@ -160,9 +163,9 @@ interface Holding {
   readonly behind: number
 }
 
-const holding = ({ name, generation, behind }: Holding): string =>
+const holding = ({ name, generation, behind }: Holding, took: readonly string[]): string =>
   behind > 0
-    ? `${name} did not answer: it holds generation ${generation}, ${behind} behind`
+    ? `${name} ${took.includes(name) ? 'did not answer' : 'took no part'}: it holds generation ${generation}, ${behind} behind`
     : `${name} holds generation ${generation}, read back from its server`
 
 const unprovedLines = (vault: string): string[] => [

@@ -139,13 +139,32 @@ verb('create <name>', 'format a new vault and write its recovery kit; the only v
 
 verb('up <name>', 'attach, open and mount; a second up changes nothing', [
   'sudo cloudvault up photos',
-  'sudo cloudvault up photos --degraded=ro',
+  'sudo cloudvault up photos --degraded=ro                    # a provider is gone: read',
+  'sudo cloudvault up photos --degraded=rw                    # … go on writing, with fewer copies until it is back',
+  'sudo cloudvault up photos --degraded=ro --without gra      # the halves diverged: read what the others hold',
+  'sudo cloudvault up photos --accept-rollback                # every provider restored an old snapshot: take it',
 ])
   .addOption(dryRun())
   .addOption(json())
   .option('--read-only', 'mount read-only')
-  .addOption(new Option('--degraded <mode>', 'go on without members that do not answer').choices(['ro']))
+  .addOption(
+    new Option(
+      '--degraded <mode>',
+      'go on without members that do not answer: read only, or write too (refused when the part that is here lacks something)',
+    ).choices(['ro', 'rw']),
+  )
+  .option(
+    '--without <member>',
+    'with --degraded: leave this one out although it answers; repeat it',
+    collect,
+    [],
+  )
   .option('--allow-stale', 'mount although one member serves an older state than the others')
+  .option(
+    '--accept-rollback',
+    'mount although every server serves an older state than this machine proved; asks for the name of the vault',
+  )
+  .addOption(confirm())
   .option('--take-over', 'take sessions that another machine holds; it is fenced out first')
   .action((name: string, options: object) =>
     runs(async () => (await import('./up.ts')).upVerb)(name, options),

@@ -1,11 +1,13 @@
 import { perform } from '../engine/action.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
-import { type DeviceErrors, readDeviceErrors } from '../stack/btrfs.ts'
+import { type DeviceErrors, readChunkTable, readDeviceErrors } from '../stack/btrfs.ts'
 import { damagedFiles } from '../stack/damage.ts'
 import { mountAt } from '../stack/mount.ts'
 import { type ScrubState, scrub } from '../stack/scrub.ts'
+import { progressLines } from '../ui/progress.ts'
 import { escapeLine } from '../ui/style.ts'
 import { bytes, count } from '../ui/text.ts'
+import { progressOf } from '../vault/progress.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
@@ -20,18 +22,24 @@ export const scrubVerb = async (
 ): Promise<ExitCode> => {
   requireRoot(world, 'scrub', name)
   const context = await Context.open(world, name, { change: true })
+  // One scrub at a time: a new one would end that of a resilver.
+  const lock = await world.local.lock(context.paths.resilverLock, name).catch(async (error) => {
+    await context.close()
+    throw error
+  })
   try {
     const { vault, mount } = context.profile
     if ((await mountAt(mount.at)) === null || !context.record) {
       throw new Fault(Exit.decide, `${vault} is not mounted`, { next: `cloudvault up ${vault}` })
     }
     const before = await errorsOf(context)
-    const state = await scrub(
-      world.local,
-      mount.at,
-      world.signal,
-      scrubProgress(world, options.json === true),
-    )
+    const { diskBytes } = await readChunkTable(context.record.fsid)
+    const began = performance.now()
+    const show = progressLines(world, options.json === true)
+    const state = await scrub(world.local, mount.at, world.signal, {
+      seen: ({ bytes: done, corrected }) =>
+        show(progressOf('prove', { began, share: done / Math.max(1, diskBytes), done, corrected })),
+    })
     const after = await errorsOf(context)
     const found = [...after].map(([member, errors]) => ({
       member,
@@ -45,6 +53,7 @@ export const scrubVerb = async (
     tell(world, { vault, state, found, damaged }, options.json === true)
     return state.uncorrectable > 0 ? Exit.integrity : Exit.ok
   } finally {
+    await lock.release()
     await context.close()
   }
 }
@@ -61,16 +70,6 @@ const errorsOf = async (context: Context): Promise<Map<string, DeviceErrors | nu
 
 const grown = (before: DeviceErrors | null | undefined, after: DeviceErrors | null): number =>
   after ? after.corruption - (before?.corruption ?? 0) : 0
-
-/** A line every ten seconds: reads well in a log, and says that it is alive. */
-export const scrubProgress = (world: World, quiet: boolean): ((state: ScrubState) => void) => {
-  let last = performance.now()
-  return (state) => {
-    if (quiet || performance.now() - last < 10_000) return
-    last = performance.now()
-    world.stderr.write(`scrub: ${bytes(state.bytes)} read, ${state.corrected} mended\n`)
-  }
-}
 
 const hit = async (world: World, at: string, { uncorrectable }: ScrubState): Promise<string[]> => {
   if (uncorrectable === 0) return []

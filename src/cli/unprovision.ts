@@ -1,10 +1,10 @@
 import type { Observer } from '../engine/events.ts'
-import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { Exit, type ExitCode } from '../fault.ts'
 import { openProfile } from '../profile/find.ts'
 import { removeSteps } from '../server/apply.ts'
 import { unprovisionSteps } from '../server/steps.ts'
-import { typedName } from '../ui/ask.ts'
 import { tasks } from '../ui/tasks.ts'
+import { consent } from './consent.ts'
 import { groupsOf } from './context.ts'
 import { printPlan } from './plan.ts'
 import { chooseMembers, perServer, planMembers } from './provision.ts'
@@ -30,7 +30,10 @@ export const unprovisionVerb = async (
   const { profile } = await openProfile(name, world.env)
   const chosen = chooseMembers(profile, members)
   const names = chosen.map((member) => member.name).join(' and ')
-  if (!options.dryRun) await consent(world, profile.vault, names, options.confirm)
+  if (!options.dryRun) {
+    const consequence = `This deletes the disk of ${profile.vault} at ${names}, with all that is in it.`
+    await consent(world, profile.vault, options.confirm, consequence)
+  }
   const remotes = await connectMembers(world, profile, chosen, new Map())
   try {
     const plans = await planMembers(
@@ -65,19 +68,4 @@ export const unprovisionVerb = async (
   } finally {
     await Promise.all([...remotes.values()].map((remote) => remote.close()))
   }
-}
-
-const consent = async (
-  world: World,
-  vault: string,
-  names: string,
-  given: string | undefined,
-): Promise<void> => {
-  if (given === vault) return
-  if (given !== undefined) {
-    throw new Fault(Exit.usage, `--confirm ${JSON.stringify(given)} is not the name of the vault`, {
-      stands: 'nothing was changed',
-    })
-  }
-  await typedName(world, vault, `This deletes the disk of ${vault} at ${names}, with all that is in it.`)
 }

@@ -1,14 +1,13 @@
 import { climb } from '../engine/climb.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
-import { memberId } from '../names.ts'
-import { type Member, spareCopies } from '../profile/profile.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
-import { findByBackend } from '../stack/attach/sysfs.ts'
 import { checkHome } from '../stack/home.ts'
-import { type Mounted, mountAt } from '../stack/mount.ts'
+import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { tasks } from '../ui/tasks.ts'
+import { consent } from './consent.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
+import { checkFlags, type Part, participants, standing } from './participants.ts'
 import { printPlan } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -19,10 +18,16 @@ export interface UpOptions {
   readonly json?: boolean
   readonly readOnly?: boolean
   readonly takeOver?: boolean
-  /** Go on without members that do not answer: only read-only. */
-  readonly degraded?: 'ro'
+  /** Go on without members: only reading, or writing too. */
+  readonly degraded?: 'ro' | 'rw'
+  /** Members to leave out although they answer. */
+  readonly without?: readonly string[]
   /** Mount although a member serves an older state than the others. */
   readonly allowStale?: boolean
+  /** Mount although all of them do, and take that for the vault. */
+  readonly acceptRollback?: boolean
+  /** The vault's name, typed: the consent to a rollback that needs no terminal. */
+  readonly confirm?: string
 }
 
 export const upVerb = async (world: World, name: string, options: UpOptions): Promise<ExitCode> => {
@@ -30,6 +35,7 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
   const context = await Context.open(world, name, { change: true, goingUp: true })
   try {
     const record = createdRecord(context)
+    checkFlags(context, options)
     const mounted = await mountAt(context.profile.mount.at)
     // Of a member that is left out nothing is needed.
     if (!mounted && options.degraded === undefined) await checkHome(context.vault)
@@ -44,12 +50,14 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
       takeOver: options.takeOver === true,
       readOnly,
       allowStale: options.allowStale === true,
+      acceptRollback: options.acceptRollback === true,
       watch: [...world.self, 'monitor', context.profile.path],
     })
     if (options.dryRun) {
       await printPlan(world, 'cloudvault.up/1', plan.steps, 'up', options.json === true)
       return Exit.ok
     }
+    if (options.acceptRollback) await consent(world, context.profile.vault, options.confirm, giveUp)
     await context.saveFacts()
     if (await needsKey(plan.steps)) await context.unlock()
     const climbed = await tasks(
@@ -90,62 +98,6 @@ const createdRecord = (context: Context): RecordData => {
       })
 }
 
-/** Who takes part, and how. */
-interface Part {
-  readonly members: readonly Member[]
-  readonly readOnly: boolean
-  /** Names of members of the profile that are not in it. */
-  readonly missing: readonly string[]
-}
-
-/** Of a vault that is mounted: what it was mounted with stays, whatever the flags say now. */
-const standing = async (context: Context, mounted: Mounted, options: UpOptions): Promise<Part> => {
-  const { members, vault } = context.profile
-  const attached = await Promise.all(
-    members.map(async (member) => (await findByBackend(memberId(vault, member.name))) !== null),
-  )
-  const missing = members.filter((_, index) => !attached[index]).map((member) => member.name)
-  if (mounted.readOnly && !options.readOnly && options.degraded !== 'ro') {
-    const how = missing.length > 0 ? ` without ${missing.join(', ')}` : ''
-    throw new Fault(Exit.decide, `${vault} is mounted read-only${how}`, {
-      stands: 'it stays as it is',
-      next: `cloudvault down ${vault}, then cloudvault up ${vault}`,
-    })
-  }
-  // A member that is attached and silent is the monitor's business; nothing can be asked of its server now.
-  const reachable = members.filter(
-    (member, index) => attached[index] && !context.unreachable.has(member.name),
-  )
-  return { members: reachable, readOnly: mounted.readOnly, missing }
-}
-
-const participants = (context: Context, options: UpOptions): Part => {
-  const { members, vault, filesystem } = context.profile
-  const away = [...context.unreachable.entries()]
-  const missing = away.map(([name]) => name)
-  const present = members.filter((member) => !missing.includes(member.name))
-  if (away.length === 0) return { members, readOnly: options.readOnly === true, missing }
-  const [[first, why] = ['', undefined]] = away
-  const names = missing.join(', ')
-  if (away.length > spareCopies[filesystem.redundancy]) {
-    throw (why ?? new Fault(Exit.unreachable, `${names} cannot be reached`)).with({
-      member: first,
-      stands: 'nothing was mounted',
-      next: `cloudvault up ${vault}   when it answers again`,
-    })
-  }
-  if (options.degraded === 'ro') return { members: present, readOnly: true, missing }
-  throw new Fault(
-    Exit.decide,
-    `${names} cannot be reached; the other copy is complete, but the choice is yours`,
-    {
-      detail: why?.message ?? '',
-      stands: 'nothing was mounted',
-      next: `cloudvault up ${vault}   when ${names} answers again, or cloudvault up ${vault} --degraded=ro   to read now`,
-    },
-  )
-}
-
 /** The passphrase is asked for only when a mapping is really to be opened: a second `up` asks nothing. */
 const needsKey = async (
   steps: readonly { name: string; probe(): Promise<{ is: string }> }[],
@@ -154,6 +106,9 @@ const needsKey = async (
   const findings = await Promise.all(opens.map((step) => step.probe()))
   return findings.some((finding) => finding.is !== 'present')
 }
+
+const giveUp =
+  'If every server holds an older state than this machine has proved, what came after it is given up for good.'
 
 const result = async (
   world: World,
@@ -164,7 +119,10 @@ const result = async (
   const { vault, mount, members } = context.profile
   const { readOnly, missing, made } = outcome
   const names = members.map((member) => member.name).filter((name) => !missing.includes(name))
-  const resilvering = (await readRecord(context.paths.record))?.resilver?.members ?? []
+  const record = await readRecord(context.paths.record)
+  const resilvering = (record?.resilver?.members ?? []).filter((member) => !missing.includes(member))
+  const known = context.record?.rollbacks?.length ?? 0
+  const rollback = record?.rollbacks?.[known]
   if (json) {
     const shown = {
       schema: 'cloudvault.up/1',
@@ -172,18 +130,34 @@ const result = async (
       mountedAt: mount.at,
       readOnly,
       members: names,
+      missing,
       made,
       resilvering,
+      ...(rollback ? { rollback } : {}),
     }
     world.stdout.write(`${JSON.stringify(shown)}\n`)
     return
   }
+  const how = `${made.length === 0 ? 'already up' : 'up'} at ${mount.at}${readOnly ? ' read-only' : ''}`
   const remarks = [
-    `${vault} is ${made.length === 0 ? 'already up' : 'up'} at ${mount.at}${readOnly ? ' read-only' : ''} on ${names.join(', ')}`,
-    ...(missing.length > 0 ? [`DEGRADED: ${missing.join(', ')} is missing`] : []),
+    `${vault} is ${how} on ${names.join(', ')}`,
+    ...(missing.length > 0
+      ? [`DEGRADED: ${missing.join(', ')} is missing${degradedMeans(vault, readOnly)}`]
+      : []),
+    ...(rollback
+      ? [
+          `ROLLED BACK: generation ${rollback.to} is the vault now; what came up to ${rollback.from} is given up`,
+        ]
+      : []),
     ...(resilvering.length > 0
       ? [`RESILVERING: ${resilvering.join(', ')} missed writes and is being made equal`]
       : []),
   ]
   world.stdout.write(`${remarks.join('\n')}\n`)
 }
+
+/** What a person should know who goes on writing without a copy. */
+const degradedMeans = (vault: string, readOnly: boolean): string =>
+  readOnly
+    ? ''
+    : `; what is written now has fewer copies until it is back: then cloudvault down ${vault}, cloudvault up ${vault}`

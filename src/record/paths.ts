@@ -22,6 +22,10 @@ export interface VaultPaths {
   header(member: string): string
   /** Sockets and pid files. */
   readonly run: string
+  /** How far the resilver is that is at work now. */
+  readonly progress: string
+  /** flock(1) on this file is held by who resilvers: the monitor, or a person's command. */
+  readonly resilverLock: string
   /** Where the parking server of a member listens. */
   parkSocket(member: string): string
   /** Local end of a member's link. */
@@ -42,6 +46,8 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     knownHosts: (member) => join(state, 'known_hosts', member),
     header: (member) => join(state, 'headers', `${member}.luks`),
     run,
+    progress: join(run, 'resilver.json'),
+    resilverLock: join(run, 'resilver.lock'),
     parkSocket: (member) => join(run, `${member}.park`),
     socket: (member) => join(run, `${member}.sock`),
   }

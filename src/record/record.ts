@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import { Exit, Fault } from '../fault.ts'
 import { readIfThere, unwritable, writeAtomic } from '../host/files.ts'
+import type { KnownEpoch } from './epoch.ts'
 import * as v from './validate.ts'
 
 /**
@@ -31,11 +32,35 @@ export interface RecordData {
   /** Highest generation that was ever proved; anything lower on every member is a rollback. */
   readonly generation: number
   readonly provedAt: string
-  /** Set while the filesystem may be written, with the boot it was opened in. */
-  readonly open?: { readonly bootId: string; readonly since: string }
+  /** Set while the vault is open. */
+  readonly open?: Opened
   /** Members that missed writes, or may have: their copies are proved equal again only by a resilver. */
-  readonly resilver?: { readonly members: readonly string[]; readonly since: string }
+  readonly resilver?: Resilvering
+  /** Every degraded writable mount began one, oldest first; see epoch.ts. */
+  readonly epochs?: readonly KnownEpoch[]
+  /** When an older state was accepted in the place of a proved one, and which. */
+  readonly rollbacks?: readonly { readonly at: string; readonly from: number; readonly to: number }[]
   readonly kit?: { readonly path: string; readonly at: string }
+}
+
+export interface Opened {
+  /** Of the boot it was opened in; empty when it was opened for writing and never closed. */
+  readonly bootId: string
+  readonly since: string
+  /** Nothing is written, so nothing has to be proved at the end. */
+  readonly readOnly?: true
+  /** Opened read-only over a state that a crash had left behind: that state is still not proved. */
+  readonly crashed?: true
+}
+
+/** What a resilver has behind it; a member that misses writes anew sends it back to the start. */
+export type ResilverPhase = 'mend' | 'mirror' | 'prove'
+
+export interface Resilvering {
+  readonly members: readonly string[]
+  readonly since: string
+  /** Where it was when it was last seen at work. Absent: not begun. */
+  readonly phase?: ResilverPhase
 }
 
 /** For error texts: the command that brings back what is damaged or gone. @param kit where it was written last */
@@ -65,13 +90,16 @@ export const updateRecord = async (
   await writeRecord(path, change(record))
 }
 
-/** The record with a member noted as one that missed writes. */
+/** The record with members noted as ones that missed writes. What was mended of them before counts for nothing now. */
 export const withStale = (record: RecordData, members: readonly string[]): RecordData => {
-  const known = record.resilver?.members ?? []
-  const all = [...new Set([...known, ...members])]
-  if (all.length === known.length) return record
+  if (members.length === 0) return record
+  const all = [...new Set([...(record.resilver?.members ?? []), ...members])]
   return { ...record, resilver: { members: all, since: record.resilver?.since ?? new Date().toISOString() } }
 }
+
+/** Whether it was open for writing and never proved: the last commit may have reached one member only. */
+export const wasCut = ({ open }: RecordData): boolean =>
+  open !== undefined && (open.readOnly !== true || open.crashed === true)
 
 /** @throws Fault 3 when it cannot be written */
 export const writeRecord = (path: string, record: RecordData): Promise<void> =>
@@ -87,6 +115,7 @@ const isRecord = (data: unknown): data is RecordData =>
   v.text(data.fsid) &&
   v.whole(data.generation) &&
   v.object(data.members) &&
+  (data.epochs === undefined || (Array.isArray(data.epochs) && data.epochs.every(isEpoch))) &&
   Object.values(data.members).every(
     (member) =>
       v.object(member) &&
@@ -96,3 +125,11 @@ const isRecord = (data: unknown): data is RecordData =>
       v.whole(member.sizeBytes) &&
       v.whole(member.generation),
   )
+
+const isEpoch = (data: unknown): boolean =>
+  v.object(data) &&
+  v.whole(data.n) &&
+  v.whole(data.from) &&
+  v.text(data.id) &&
+  Array.isArray(data.members) &&
+  data.members.every(v.text)

@@ -1,9 +1,21 @@
+import { randomBytes } from 'node:crypto'
 import type { Step } from '../engine/step.ts'
 import { together } from '../engine/together.ts'
 import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
-import { type RecordData, readRecord, updateRecord, withStale, writeRecord } from '../record/record.ts'
+import { spareCopies } from '../profile/profile.ts'
+import { type Held, type KnownEpoch, learned, parseLabel } from '../record/epoch.ts'
+import {
+  type RecordData,
+  readRecord,
+  updateRecord,
+  wasCut,
+  withStale,
+  writeRecord,
+} from '../record/record.ts'
 import { checkIdentities, readSuperblock, type Superblock } from './btrfs.ts'
+import { type Compared, compare, freshness } from './compare.ts'
+import { diverged, lacks, oldCopy, rolledBack, stranger } from './refuse.ts'
 import { allParked, type Silence } from './silence.ts'
 import type { Vault } from './vault.ts'
 
@@ -23,6 +35,8 @@ export interface AssembleOptions {
   readonly takeOver: boolean
   /** Mount although one member serves an older state than the others. */
   readonly allowStale: boolean
+  /** Mount although all of them do, and take that state for the vault. */
+  readonly acceptRollback: boolean
   /** To tell, on the way down, a server that is silent for good from one that may still answer. */
   readonly silence: Silence
   readonly needs: readonly string[]
@@ -43,7 +57,11 @@ export const assemble = (vault: Vault, options: AssembleOptions): Step => {
         text: `btrfs inspect-internal dump-super ${devices}: same filesystem, generation ${options.record.generation} or later`,
         call: () => checkMembers(vault, options),
       },
-      { on: vault.local, text: `write ${vault.paths.record}: open`, call: () => markOpen(vault) },
+      {
+        on: vault.local,
+        text: `write ${vault.paths.record}: open`,
+        call: () => markOpen(vault, options),
+      },
     ],
     down: [
       {
@@ -55,63 +73,83 @@ export const assemble = (vault: Vault, options: AssembleOptions): Step => {
   }
 }
 
-/** What the generations of all members mean together. */
-export type Freshness =
-  | { readonly is: 'fresh'; readonly generation: number }
-  | { readonly is: 'stale'; readonly members: readonly string[]; readonly generation: number }
-  | { readonly is: 'rollback'; readonly generation: number; readonly pinned: number }
-
-/** @param found generation per member; @param pinned highest generation ever proved */
-export const freshness = (found: Readonly<Record<string, number>>, pinned: number): Freshness => {
-  const newest = Math.max(...Object.values(found))
-  if (newest < pinned) return { is: 'rollback', generation: newest, pinned }
-  const behind = Object.entries(found).filter(([, generation]) => generation < newest)
-  return behind.length === 0
-    ? { is: 'fresh', generation: newest }
-    : { is: 'stale', members: behind.map(([member]) => member), generation: newest }
-}
-
 const checkMembers = async (vault: Vault, options: AssembleOptions): Promise<void> => {
   const { record } = options
-  const found = generations(await superblocks(vault, options, false))
-  const verdict = freshness(found, record.generation)
-  if (verdict.is === 'rollback') throw rolledBack(verdict)
-  const stale = verdict.is === 'stale' ? verdict.members : []
-  // Without a clean `down` the last commit may have reached one member only; and a copy that was known to be behind
-  // when it was last seen has a right to be. Anything else is an old copy served instead of a newer one.
-  const known = (member: string): boolean =>
-    record.open !== undefined ||
-    options.takeOver ||
-    record.resilver?.members.includes(member) === true ||
-    (record.members[member]?.generation ?? 0) < record.generation
-  const surprising = stale.filter((member) => !known(member) || older(found, record, member))
-  if (surprising.length > 0 && !options.allowStale) throw oldCopy(vault, surprising, found)
-  if (stale.length > 0) await updateRecord(vault.paths.record, (now) => withStale(now, stale))
+  const { vault: name } = vault.profile
+  const found = heldBy(name, await superblocks(vault, options, false))
+  const away = awayOf(vault, options)
+  const state = compare(found, record, {
+    spare: spareCopies[vault.profile.filesystem.redundancy],
+    takenOver: options.takeOver,
+  })
+  if (state.is === 'split') throw diverged(name, found, state.why)
+  if (state.rolledBack && !options.acceptRollback) throw rolledBack(name, record, state)
+  const here = options.members.join(', ')
+  if (!options.readOnly && state.stranger) throw stranger(name, here, state)
+  if (!options.readOnly && state.lacking !== null) throw lacks(name, here, away.join(', '), state.lacking)
+  const allowed = options.allowStale || state.rolledBack
+  if (state.surprising.length > 0 && !allowed) throw oldCopy(name, state)
+  // A part of the vault says nothing about the rest, and reading an old state does not make it the vault.
+  if (options.readOnly && (away.length > 0 || state.rolledBack)) return
+  await updateRecord(vault.paths.record, (now) => noted(now, options, found, state, away))
 }
 
-/** Older than what this very member had provably reached. */
-const older = (found: Readonly<Record<string, number>>, record: RecordData, member: string): boolean =>
-  (found[member] ?? 0) < (record.members[member]?.generation ?? 0)
+/** What is known after the look, on disk before the mount: whoever is away misses what is written from now on. */
+const noted = (
+  now: RecordData,
+  options: AssembleOptions,
+  found: Readonly<Record<string, Held>>,
+  state: Compared & { is: 'one state' },
+  away: readonly string[],
+): RecordData => {
+  const accepted = state.rolledBack ? withLowerPins(now, found, state.generation) : now
+  const epochs = learned(now.epochs ?? [], state.epoch, state.gone, options.members)
+  const begun = away.length > 0 ? [intended(epochs, state.generation, options.members)] : []
+  return {
+    ...withStale(accepted, [...state.stale, ...away]),
+    ...(epochs.length + begun.length > 0 || now.epochs ? { epochs: [...epochs, ...begun] } : {}),
+  }
+}
 
-const rolledBack = ({ generation, pinned }: Freshness & { is: 'rollback' }): Fault =>
-  new Fault(
-    Exit.trust,
-    `all servers hold generation ${generation}, older than ${pinned} of the last proof: an old copy`,
-    {
-      stands: 'nothing was mounted and nothing was written',
-      next: 'ask the providers whether a snapshot was restored; the record on this machine knows the newer state',
-    },
-  )
+const intended = (epochs: readonly KnownEpoch[], from: number, members: readonly string[]): KnownEpoch => ({
+  n: Math.max(0, ...epochs.map((epoch) => epoch.n)) + 1,
+  from,
+  id: randomBytes(4).toString('hex'),
+  members,
+})
 
-const oldCopy = (vault: Vault, members: readonly string[], found: Readonly<Record<string, number>>): Fault =>
-  new Fault(
-    Exit.decide,
-    `${members.join(', ')} is behind generation ${Math.max(...Object.values(found))}: an old copy of its disk is served`,
-    {
-      ...(members[0] ? { member: members[0] } : {}),
-      stands: 'nothing was mounted',
-      next: `cloudvault up ${vault.profile.vault} --allow-stale   (reads the newer copy and resilvers the older one)`,
-    },
+/** The old state becomes the vault: its generations are the pins now, and the record says since when. */
+const withLowerPins = (
+  record: RecordData,
+  found: Readonly<Record<string, Held>>,
+  generation: number,
+): RecordData => ({
+  ...record,
+  generation: Math.min(record.generation, generation),
+  members: Object.fromEntries(
+    Object.entries(record.members).map(([name, member]) => [
+      name,
+      { ...member, generation: Math.min(member.generation, found[name]?.generation ?? member.generation) },
+    ]),
+  ),
+  rollbacks: [
+    ...(record.rollbacks ?? []),
+    { at: new Date().toISOString(), from: record.generation, to: generation },
+  ],
+})
+
+const awayOf = (vault: Vault, options: AssembleOptions): string[] =>
+  vault.profile.members.map((member) => member.name).filter((name) => !options.members.includes(name))
+
+const heldBy = (
+  vault: string,
+  blocks: Readonly<Record<string, Superblock>>,
+): Readonly<Record<string, Held>> =>
+  Object.fromEntries(
+    Object.entries(blocks).map(([member, { generation, label }]) => [
+      member,
+      { generation, epoch: parseLabel(vault, label) },
+    ]),
   )
 
 const superblocks = async (
@@ -131,13 +169,20 @@ const superblocks = async (
   return Object.fromEntries(found) as Record<string, Superblock>
 }
 
-const generations = (blocks: Readonly<Record<string, Superblock>>): Readonly<Record<string, number>> =>
-  Object.fromEntries(Object.entries(blocks).map(([member, block]) => [member, block.generation]))
-
-/** Written before the mount: after a crash we know that newer generations than the pinned ones are our own. */
-const markOpen = async (vault: Vault): Promise<void> => {
-  const open = { bootId: vault.bootId, since: new Date().toISOString() }
-  await updateRecord(vault.paths.record, (record) => ({ ...record, open }))
+/**
+ * Written before the mount: after a crash we know that newer generations than the pinned ones are our own. Reading only
+ * proves nothing, so a state that an earlier crash left behind stays marked as such.
+ */
+const markOpen = async (vault: Vault, { readOnly }: AssembleOptions): Promise<void> => {
+  await updateRecord(vault.paths.record, (record) => ({
+    ...record,
+    open: {
+      bootId: vault.bootId,
+      since: new Date().toISOString(),
+      ...(readOnly ? { readOnly } : {}),
+      ...(readOnly && wasCut(record) ? { crashed: true as const } : {}),
+    },
+  }))
 }
 
 /**
@@ -148,8 +193,11 @@ const markOpen = async (vault: Vault): Promise<void> => {
 const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
   const record = await readRecord(vault.paths.record)
   if (!record) throw new Fault(Exit.missing, `the record ${vault.paths.record} vanished`)
-  const { open: _, ...closed } = record
-  if (options.readOnly) return writeRecord(vault.paths.record, closed)
+  const { open, ...closed } = record
+  if (options.readOnly) {
+    const cut = open?.crashed ? { open: { bootId: '', since: open.since } } : {}
+    return writeRecord(vault.paths.record, { ...closed, ...cut })
+  }
   const { answered, silent } = await readBack(vault, options)
   const [failure] = silent.values()
   if (Object.keys(answered).length === 0) {

@@ -16,6 +16,8 @@ export interface Superblock {
   readonly generation: number
   readonly devid: number
   readonly deviceUuid: string
+  /** Filesystem label; it carries the epoch (record/epoch.ts). */
+  readonly label: string
   readonly devices: number
   /** Bytes of this device that are given to chunks. */
   readonly allocatedBytes: number
@@ -48,6 +50,8 @@ export const parseSuperblock = (text: string): Superblock | null => {
   const field = (name: string): string | null =>
     new RegExp(`^${name.replace('.', '\\.')}\\s+(\\S+)`, 'm').exec(text)?.[1] ?? null
   const number = (name: string): number => Number(field(name) ?? Number.NaN)
+  // Anything may be in a label but a line feed: dump-super prints a dot for what is not printable.
+  const label = /^label[ \t]+(.*)$/m.exec(text)?.[1] ?? ''
   const fsid = field('fsid')
   const deviceUuid = field('dev_item.uuid')
   if (!fsid || !deviceUuid || !/\[match\]/.test(text)) return null
@@ -57,7 +61,7 @@ export const parseSuperblock = (text: string): Superblock | null => {
     devices: number('num_devices'),
     allocatedBytes: number('dev_item.bytes_used'),
   }
-  return Object.values(numbers).every(Number.isSafeInteger) ? { fsid, deviceUuid, ...numbers } : null
+  return Object.values(numbers).every(Number.isSafeInteger) ? { fsid, deviceUuid, label, ...numbers } : null
 }
 
 /** Data and metadata profile of a filesystem. One member: metadata twice, because lost metadata is a lost vault. */
@@ -86,6 +90,8 @@ export interface ChunkTable {
   readonly metadata: readonly string[]
   readonly system: readonly string[]
   readonly usedBytes: number
+  /** With every copy counted: what a scrub reads. */
+  readonly diskBytes: number
 }
 
 const sysfs = (fsid: string): string => `/sys/fs/btrfs/${fsid}`
@@ -97,7 +103,8 @@ export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
       const entries = await readdir(folder, { withFileTypes: true })
       const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
       const used = Number(await readFile(join(folder, 'bytes_used'), 'utf8'))
-      return { kind, names, used }
+      const disk = Number(await readFile(join(folder, 'disk_used'), 'utf8'))
+      return { kind, names, used, disk }
     }),
   )
   const of = (kind: string): readonly string[] => kinds.find((entry) => entry.kind === kind)?.names ?? []
@@ -106,6 +113,7 @@ export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
     metadata: of('metadata'),
     system: of('system'),
     usedBytes: kinds.reduce((sum, entry) => sum + entry.used, 0),
+    diskBytes: kinds.reduce((sum, entry) => sum + entry.disk, 0),
   }
 }
 

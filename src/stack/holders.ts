@@ -18,7 +18,7 @@ export interface Holder {
 /** @param at the mount point, absolute and without a trailing slash */
 export const holdersOf = async (at: string): Promise<Holder[]> => {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const found = await Promise.all(pids.map((pid) => holderOf(pid, at)))
+  const found = await Promise.all(pids.map(async (pid) => ((await isUpkeep(pid)) ? null : holderOf(pid, at))))
   return found.filter((holder) => holder !== null)
 }
 
@@ -34,6 +34,10 @@ export const mountsInside = (mountinfo: string, at: string): string[] =>
 /** mountinfo writes space, tab, newline and backslash as octal. */
 export const unescapeMountinfo = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+
+/** A scrub or balance is ours to end, not somebody at work in there. */
+const isUpkeep = async (pid: string): Promise<boolean> =>
+  /(^|\/)btrfs\0(scrub|balance)\0/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))
 
 const holderOf = async (pid: string, at: string): Promise<Holder | null> => {
   const started = await startOf(pid)

@@ -1,6 +1,7 @@
 import { together } from '../engine/together.ts'
 import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
+import { parseLabel } from '../record/epoch.ts'
 import type { MemberRecord, RecordData } from '../record/record.ts'
 import { deviceState } from './attach/sysfs.ts'
 import { readSuperblock, type Superblock } from './btrfs.ts'
@@ -9,7 +10,7 @@ import type { Vault } from './vault.ts'
 
 /** Who the members are, read from the opened devices: how the record of a vault begins, at `create` and at `discover`. */
 
-export type Identity = Pick<RecordData, 'fsid' | 'members' | 'generation'>
+export type Identity = Pick<RecordData, 'fsid' | 'members' | 'generation' | 'epochs'>
 
 /**
  * Filesystem, device ids and UUIDs are how members are known from now on.
@@ -34,7 +35,25 @@ export const identify = async (vault: Vault): Promise<Identity> => {
     fsid: found[0]?.block.fsid ?? '',
     members: Object.fromEntries(found.map(({ name, record }) => [name, record])),
     generation: Math.max(...found.map(({ block }) => block.generation)),
+    ...epochsOf(vault.profile.vault, found),
   }
+}
+
+/** What the labels tell of epochs: enough for the next `up` to know a half that is behind from one that went its own way. */
+export const epochsOf = (vault: string, found: Found): Pick<RecordData, 'epochs'> => {
+  const carried = new Map(
+    found.flatMap(({ block }) => {
+      const epoch = parseLabel(vault, block.label)
+      return epoch ? [[block.label, epoch] as const] : []
+    }),
+  )
+  if (carried.size === 0) return {}
+  const epochs = [...carried].map(([label, epoch]) => ({
+    ...epoch,
+    members: found.filter(({ block }) => block.label === label).map(({ name }) => name),
+    written: true as const,
+  }))
+  return { epochs: epochs.sort((one, other) => one.n - other.n) }
 }
 
 type Found = readonly { readonly name: string; readonly block: Superblock }[]

@@ -1,12 +1,16 @@
 import { readdir, readFile, realpath } from 'node:fs/promises'
-import { commandFailed } from '../engine/action.ts'
+import { commandFailed, perform } from '../engine/action.ts'
 import type { Action, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
-import type { Output } from '../host/host.ts'
+import type { Host, Output } from '../host/host.ts'
 import { shellLine } from '../host/quote.ts'
 import { mapperPath } from '../names.ts'
+import { epochLabel, learned } from '../record/epoch.ts'
+import { readRecord, updateRecord } from '../record/record.ts'
+import { stopBalance } from './balance.ts'
 import { syncCommand } from './btrfs.ts'
 import { describeHolder, holdersOf, mountsInside, unescapeMountinfo } from './holders.ts'
+import { stopScrub } from './scrub.ts'
 import { allParked, parkSilent, type Silence } from './silence.ts'
 import type { Vault } from './vault.ts'
 
@@ -17,7 +21,7 @@ const umountDeadline = 30 * 60_000
 
 export interface MountOptions {
   readonly readOnly: boolean
-  /** Members that take part. Fewer than all: degraded, which is only ever done read-only without replaying the log. */
+  /** Members that take part. Fewer than all: degraded. */
   readonly members: readonly string[]
 }
 
@@ -26,8 +30,9 @@ const mountOptions = (vault: Vault, options: MountOptions): string => {
   const degraded = options.members.length < members.length
   return [
     ...(options.readOnly ? ['ro'] : []),
-    // A read-only mount replays the log all the same, which writes; two halves written apart cannot be joined again.
-    ...(degraded ? ['degraded', 'rescue=nologreplay'] : []),
+    ...(degraded ? ['degraded'] : []),
+    // A read-only mount replays the log all the same, which writes, and no epoch was begun for that.
+    ...(degraded && options.readOnly ? ['rescue=nologreplay'] : []),
     'noatime',
     'nosuid',
     'nodev',
@@ -62,10 +67,14 @@ export const mount = (
 ): Step => {
   const { at } = vault.profile.mount
   const devices = options.members.map((member) => mapperPath(vault.profile.vault, member))
+  const degraded = options.members.length < vault.profile.members.length
+  // Killed between the mount and the label, the next `up` finds it mounted and writes the label then.
+  const labels = degraded && !options.readOnly ? [writeEpoch(vault)] : []
   return {
     name: 'mount',
     needs: options.needs,
     probe: () => probeMount(at, devices),
+    refresh: labels,
     up: [
       {
         on: vault.local,
@@ -79,6 +88,7 @@ export const mount = (
         },
         explain: (output) => mountFailed(at, output),
       },
+      ...labels,
     ],
     down: [
       refuseWhenBusy(vault, at),
@@ -92,7 +102,35 @@ export const mount = (
   }
 }
 
+/**
+ * The label is committed to the members that are here, and to no other: that is what tells the halves apart. The record
+ * has known the epoch since before the mount, so that whatever a crash leaves without its label is known to be ours.
+ */
+const writeEpoch = (vault: Vault): Action => ({
+  on: vault.local,
+  text: `btrfs filesystem label ${vault.profile.mount.at} '${vault.profile.vault}#N.GENERATION.ID': a new epoch`,
+  call: async () => {
+    const record = await readRecord(vault.paths.record)
+    const epoch = record?.epochs?.at(-1)
+    if (!epoch || epoch.written) return
+    const label = epochLabel(vault.profile.vault, epoch)
+    await perform({
+      on: vault.local,
+      command: { argv: ['btrfs', 'filesystem', 'label', vault.profile.mount.at, label], deadline: 300_000 },
+    })
+    await updateRecord(vault.paths.record, (now) => ({
+      ...now,
+      epochs: learned(now.epochs ?? [], epoch, [], epoch.members),
+    }))
+  },
+})
+
 const unmount = (vault: Vault, at: string, silence: Silence): Action[] => [
+  {
+    on: vault.local,
+    text: `btrfs balance cancel ${at}; btrfs scrub cancel ${at}   (what was cut off is resumed by the next up)`,
+    call: () => endUpkeep(vault.local, at),
+  },
   {
     on: vault.local,
     text: shellLine(syncCommand(at).argv),
@@ -114,6 +152,17 @@ const syncOut = async (vault: Vault, at: string, silence: Silence): Promise<void
   const output = await vault.local.run(syncCommand(at))
   if (output.code === 0 || (await mountAt(at))?.forced || (await allParked(silence))) return
   throw commandFailed(vault.local.name, syncCommand(at).argv, output)
+}
+
+/** With every server silent it cannot be ended, and then it does not matter: the unmount says so. */
+const endUpkeep = async (local: Host, at: string): Promise<void> => {
+  for (const end of [stopBalance, stopScrub]) {
+    try {
+      await end(local, at)
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error
+    }
+  }
 }
 
 /** Looks before anything is taken down. @throws Fault 6 with the processes and mounts that hold it */

@@ -52,6 +52,7 @@ export const vaultSteps = (
   options: OrderOptions & {
     readonly readOnly: boolean
     readonly allowStale: boolean
+    readonly acceptRollback?: boolean
     /** Program and arguments that watch this vault; none while it is being created. */
     readonly watch: readonly string[] | null
   },
@@ -69,6 +70,7 @@ export const vaultSteps = (
     readOnly,
     takeOver,
     allowStale,
+    acceptRollback: options.acceptRollback === true,
     silence,
     needs: opens.map((step) => step.name),
   })

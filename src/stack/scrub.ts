@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { commandFailed } from '../engine/action.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
@@ -16,31 +17,54 @@ export interface ScrubState {
 }
 
 const secondsToFinish = 7 * 24 * 3600
+/** On a busy machine the first figures come late; until then it says "no stats available". */
+const secondsToBegin = 60
 
-/** @param seen called about once a second with the state so far */
+export interface ScrubOptions {
+  /** Go on where an earlier one was cut off, if one was; its counts are in the result. */
+  readonly resume?: boolean
+  /** Called about once a second with the state so far. */
+  readonly seen: (state: ScrubState) => void
+}
+
 export const scrub = async (
   local: Host,
   at: string,
   signal: AbortSignal,
-  seen: (state: ScrubState) => void,
+  options: ScrubOptions,
 ): Promise<ScrubState> => {
   // Scrub reads the committed tree only: what was fsynced a moment ago lies in the log until the next commit.
   await must(local, syncCommand(at).argv, syncCommand(at).deadline)
-  // -c 3 would lower our I/O class; -f starts although an older record of an interrupted scrub says "running".
-  await must(local, ['btrfs', 'scrub', 'start', '-f', at], 60_000)
+  await stopScrub(local, at)
+  await begin(local, at, options.resume === true)
   for (let second = 0; second < secondsToFinish; second++) {
     const state = await scrubState(local, at)
-    seen(state)
-    if (state.status !== 'running') return state
+    options.seen(state)
+    const begins = state.status === 'none' && second < secondsToBegin
+    if (state.status !== 'running' && !begins) return state
     if (signal.aborted) {
       throw new Fault(Exit.interrupted, 'stopped watching', {
         stands: 'the scrub goes on in the kernel',
         next: `btrfs scrub status ${at}`,
       })
     }
-    await new Promise((resolve) => setTimeout(resolve, 1000))
+    await sleep(1000)
   }
   throw new Fault(Exit.unreachable, 'the scrub did not finish within a week')
+}
+
+/**
+ * Ends a scrub that runs. One whose program was killed goes on in the kernel, and a new one, started beside it, would
+ * say "aborted" at once.
+ */
+export const stopScrub = (local: Host, at: string): Promise<unknown> =>
+  must(local, ['btrfs', 'scrub', 'cancel', at], 120_000, [0, 2]) // 2: none runs
+
+const begin = async (local: Host, at: string, resume: boolean): Promise<void> => {
+  // 2: there is nothing to resume, because none was cut off.
+  if (resume && (await must(local, ['btrfs', 'scrub', 'resume', at], 60_000, [0, 2])) === 0) return
+  // -f starts although the record of an interrupted one says "running".
+  await must(local, ['btrfs', 'scrub', 'start', '-f', at], 60_000)
 }
 
 const scrubState = async (local: Host, at: string): Promise<ScrubState> => {
@@ -64,7 +88,13 @@ export const parseScrub = (text: string): ScrubState => {
   }
 }
 
-const must = async (local: Host, argv: readonly string[], deadline: number): Promise<void> => {
+const must = async (
+  local: Host,
+  argv: readonly string[],
+  deadline: number,
+  ok: readonly number[] = [0],
+): Promise<number> => {
   const output = await local.run({ argv, deadline })
-  if (output.code !== 0) throw commandFailed(local.name, argv, output)
+  if (output.code === null || !ok.includes(output.code)) throw commandFailed(local.name, argv, output)
+  return output.code
 }

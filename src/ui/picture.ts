@@ -1,6 +1,7 @@
 import type { World } from '../cli/world.ts'
 import type { KitReport, ScrubReport, StatusReport, Verdict } from '../vault/status.ts'
 import { type Line, memberRows, type Piece } from './members.ts'
+import { progressLine } from './progress.ts'
 import { escapeLine, hasUnicode, type Paint, painter, plain, type Style, widthOf } from './style.ts'
 import { age, bytes, bytesOf, count, duration } from './text.ts'
 
@@ -123,6 +124,7 @@ const wrapWords = (text: string, width: number, indent: string): Line[] => {
 const history = (report: StatusReport, { width, unicode }: Canvas): Line[] => {
   const now = Date.parse(report.at)
   const parts = [
+    ...(report.resilver ? [`resilver  ${progressLine(report.resilver)}`] : []),
     ...(report.scrub ? [scrubText(report.scrub, now, unicode)] : []),
     ...(report.kit ? [kitText(report.kit, now)] : []),
   ]

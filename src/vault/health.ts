@@ -3,7 +3,7 @@ import type { LocalMachine } from '../host/host.ts'
 import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
 import type { VaultPaths } from '../record/paths.ts'
-import type { MemberRecord, RecordData } from '../record/record.ts'
+import { type MemberRecord, type RecordData, wasCut } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { readLatency } from '../stack/attach.ts'
 import {
@@ -16,9 +16,10 @@ import {
   type Superblock,
 } from '../stack/btrfs.ts'
 import { updateFirewall } from '../stack/link/plain.ts'
-import { mountAt } from '../stack/mount.ts'
+import { type Mounted, mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import { complaint, cures } from './complaint.ts'
+import { readProgress } from './progress.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
 
 /**
@@ -47,7 +48,8 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
   const members = await Promise.all(
     profile.members.map((member) => lookAtMember(vault, member, mounted !== null)),
   )
-  const judged = judge(profile, record, mounted !== null, members, table)
+  const progress = mounted && record?.resilver ? await readProgress(vault.paths.progress) : null
+  const judged = judge(profile, record, mounted, members, table)
   return {
     schema: 'cloudvault.status/1',
     at: new Date().toISOString(),
@@ -61,6 +63,7 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
       : {}),
     ...(table ? { usedBytes: table.usedBytes, totalBytes: capacity(profile, record) } : {}),
     members: withBehind(members),
+    ...(progress ? { resilver: progress } : {}),
     kit: await kitReport(vault),
   }
 }
@@ -137,16 +140,17 @@ type Judged = Pick<StatusReport, 'verdict' | 'why' | 'next'>
 const judge = (
   profile: Profile,
   record: RecordData | null,
-  mounted: boolean,
+  mounted: Mounted | null,
   members: readonly MemberReport[],
   table: ChunkTable | null,
 ): Judged => {
+  const readOnly = mounted?.readOnly === true
   const { vault } = profile
   const say = (verdict: Verdict, why: string[], next: string[]): Judged => ({ verdict, why, next })
   if (record?.phase !== 'created')
     return say('down', ['this machine has no finished record of the vault'], [`cloudvault create ${vault}`])
   if (!mounted) {
-    const crashed = record.open ? ['it was not taken down cleanly; the next up reads what is newest'] : []
+    const crashed = wasCut(record) ? ['it was not taken down cleanly; the next up reads what is newest'] : []
     return say('down', crashed, [`cloudvault up ${vault}`])
   }
   const absent = members.filter((member) => member.mirror === 'absent')
@@ -157,7 +161,9 @@ const judge = (
     if (absent.every((member) => member.device === undefined))
       return say(
         'degraded',
-        [`${names} takes no part: the vault was brought up without it`],
+        [
+          `${names} takes no part: the vault was brought up without it${readOnly ? '' : '; what is written now has fewer copies'}`,
+        ],
         [`cloudvault down ${vault}, then cloudvault up ${vault}   when ${names} answers again`],
       )
     return say(

@@ -2,7 +2,7 @@ import { Fault } from '../fault.ts'
 import { readRecord } from '../record/record.ts'
 import { onLinkDead } from '../stack/attach/linkdead.ts'
 import type { MemberStack } from '../stack/order.ts'
-import { resilver } from './heal.ts'
+import { cannotResilver, resilverAlone } from './heal.ts'
 import { sitOut, type Watch } from './outage.ts'
 
 /**
@@ -68,12 +68,13 @@ const oneAtATime = (work: () => Promise<unknown>): (() => void) => {
   }
 }
 
-const mend = async ({ vault, signal, say }: Watch): Promise<void> => {
+/** What cannot be mended now is mended when the member is back, or by the next `up`. */
+const mend = async ({ vault, supervisor, signal, say }: Watch): Promise<void> => {
   const record = await readRecord(vault.paths.record)
-  if (!record?.resilver) return
+  if (!record?.resilver || (await cannotResilver(vault, supervisor)) !== null) return
   say(`resilvering ${record.resilver.members.join(', ')}`)
   try {
-    const { corrected } = await resilver(vault, signal, () => {})
+    const { corrected } = await resilverAlone(vault, signal, () => {})
     say(`resilvered: ${corrected} blocks mended; every copy is right`)
   } catch (error) {
     if (!(error instanceof Fault)) throw error

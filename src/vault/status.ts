@@ -1,4 +1,5 @@
 import type { Redundancy } from '../profile/profile.ts'
+import type { Progress } from './progress.ts'
 
 /**
  * What `status` knows about a vault, as one value: the JSON of `status --json`, the text picture and the exit code of
@@ -88,6 +89,8 @@ export interface StatusReport {
   readonly sinceMs?: number
   readonly members: readonly MemberReport[]
   readonly scrub?: ScrubReport
+  /** How far a resilver is that is at work now. */
+  readonly resilver?: Progress
   readonly kit?: KitReport
   /** Commands to type next, the best first. Empty: nothing to do. */
   readonly next: readonly string[]

@@ -130,32 +130,4 @@ describe('up refuses', () => {
     expect(await refusedUp(5)).toMatch(/its size is \d+ bytes instead of \d+/)
     await lab().server('fsn').run(`mv ${disk}.own ${disk}`)
   })
-
-  test('an old copy on one server: exit 7; an old copy on all: exit 5', async () => {
-    const disk = '/srv/cloudvault/photos.img'
-    for (const server of lab().servers) await server.run(`cp --sparse=always -a ${disk} ${disk}.old`)
-    await verb(lab(), ['up', 'photos'])
-    await lab().client.run('date > /vault/photos/newer && sync')
-    await verb(lab(), ['down', 'photos'])
-    for (const server of lab().servers) await server.run(`cp --sparse=always -a ${disk} ${disk}.new`)
-    await lab().server('fsn').run(`cp -a ${disk}.old ${disk}`)
-    expect(await refusedUp(7)).toContain('fsn is behind generation')
-    await lab().server('gra').run(`cp -a ${disk}.old ${disk}`)
-    expect(await refusedUp(5)).toContain('an old copy')
-    for (const server of lab().servers) await server.run(`mv ${disk}.new ${disk}; rm ${disk}.old`)
-    await verb(lab(), ['up', 'photos'])
-    await verb(lab(), ['down', 'photos'])
-  })
-
-  test('a member that is off: exit 7 with the choices; all of them: exit 4', async () => {
-    await lab().server('gra').kill()
-    const said = await refusedUp(7)
-    expect(said).toContain('gra')
-    expect(said).toContain('--degraded=ro')
-    await lab().server('fsn').kill()
-    await refusedUp(4)
-    await Promise.all(lab().servers.map((server) => server.start()))
-    await verb(lab(), ['up', 'photos'])
-    await verb(lab(), ['down', 'photos'])
-  })
 })

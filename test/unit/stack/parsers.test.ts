@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { freshness } from '../../../src/stack/assemble.ts'
 import { checkIdentities, impureChunks, mkfsArgv, parseSuperblock } from '../../../src/stack/btrfs.ts'
+import { freshness } from '../../../src/stack/compare.ts'
 import { mountsInside } from '../../../src/stack/holders.ts'
 import { headerDiffers, tableDiffers } from '../../../src/stack/luks.ts'
 import { parseMountinfo } from '../../../src/stack/mount.ts'
@@ -36,6 +36,7 @@ describe('superblocks', () => {
   test('who a member is and how new', () => {
     expect(parseSuperblock(superblock)).toEqual({
       ...identity,
+      label: 'photos',
       generation: 42,
       devices: 2,
       allocatedBytes: 1073741824,
@@ -172,13 +173,17 @@ describe('what is mounted', () => {
 })
 
 describe('the chunk table', () => {
-  const pure = { data: ['raid1'], metadata: ['raid1'], system: ['raid1'], usedBytes: 0 }
+  const pure = { data: ['raid1'], metadata: ['raid1'], system: ['raid1'], diskBytes: 0, usedBytes: 0 }
   test('pure means redundant', () => expect(impureChunks(pure, 'raid1', 2)).toEqual([]))
   test('one single chunk is told', () =>
     expect(impureChunks({ ...pure, data: ['raid1', 'single'] }, 'raid1', 2)).toEqual(['data: single']))
   test('a vault of one member keeps metadata twice', () =>
     expect(
-      impureChunks({ data: ['single'], metadata: ['dup'], system: ['dup'], usedBytes: 0 }, 'single', 1),
+      impureChunks(
+        { data: ['single'], metadata: ['dup'], system: ['dup'], diskBytes: 0, usedBytes: 0 },
+        'single',
+        1,
+      ),
     ).toEqual([]))
 })
 

@@ -1,0 +1,197 @@
+import { afterAll, beforeAll, expect } from 'vitest'
+import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { drill } from './drill.ts'
+import { copyPhotos, everyFileIsRight, status, vaultUp, verdictBecomes } from './work.ts'
+
+/** A provider is gone: reading without it, writing without it, its return, and two halves written apart. */
+const lab = useLab({ servers: 2 })
+
+const record = '/var/lib/cloudvault/photos/record.json'
+const disk = '/srv/cloudvault/photos.img'
+const sh = async (script: string): Promise<string> =>
+  (await lab().client.run(script, { deadlineMs: 300_000 })).stdout.trim()
+
+/** Nothing stands, here or on a server that runs. */
+const nothingLeft = async (): Promise<void> => {
+  expect(await leftOnClient(lab())).toEqual([])
+  for (const server of lab().servers) if (server.running) expect(await leftOnServer(server)).toEqual([])
+}
+
+const refusedUp = async (code: number, ...flags: string[]): Promise<string> => {
+  const { stderr } = await verb(lab(), ['up', 'photos', ...flags], code)
+  await nothingLeft()
+  return stderr
+}
+
+/** Every drill begins and ends with the vault down and whole. */
+const wholeAgain = async (): Promise<void> => {
+  await verb(lab(), ['up', 'photos'])
+  await verdictBecomes(lab(), 'healthy', 300)
+  await verb(lab(), ['down', 'photos'])
+  await nothingLeft()
+}
+
+/** Bytes of noise with their sum noted: Btrfs has to give it chunks of its own. */
+const bigFile = (name: string, mebibytes: number, sums = '/tmp/sums'): Promise<string> =>
+  sh(`head -c ${mebibytes}M /dev/urandom > /vault/photos/${name} && sync -f /vault/photos &&
+    sha256sum /vault/photos/${name} >> ${sums}`)
+
+/** Which profiles the chunks have: "Data single,RAID1 System RAID1 …". */
+const chunks = (): Promise<string> =>
+  sh(
+    `btrfs filesystem df /vault/photos 2>/dev/null | grep -v GlobalReserve | cut -d: -f1 | sort -u | tr '\\n' ';'`,
+  )
+
+beforeAll(async () => {
+  await vaultUp(lab())
+  await copyPhotos(lab())
+  await verb(lab(), ['down', 'photos'])
+})
+
+afterAll(nothingLeft)
+
+drill(9, lab, async () => {
+  await lab().server('gra').kill()
+  const said = await refusedUp(7)
+  for (const words of ['gra', '--degraded=ro', '--degraded=rw', 'nothing was mounted'])
+    expect(said).toContain(words)
+  await lab().server('fsn').kill()
+  await refusedUp(4)
+  await Promise.all(lab().servers.map((server) => server.start()))
+  await wholeAgain()
+  return 'one off: exit 7 with both ways to go on; both off: exit 4; nothing was left behind'
+})
+
+drill(10, lab, async () => {
+  const [fsn, gra] = [lab().server('fsn'), lab().server('gra')]
+  const sum = async () => (await fsn.run(`sha256sum < ${disk}`)).stdout
+  await gra.kill()
+  const before = await sum()
+  const up = await verb(lab(), ['up', 'photos', '--degraded=ro'])
+  expect(up.stdout).toContain('DEGRADED: gra is missing')
+  const files = await everyFileIsRight(lab())
+  await expect(sh('touch /vault/photos/new')).rejects.toThrow(/Read-only/)
+  expect(await chunks()).not.toContain('single')
+  expect((await status(lab())).verdict).toBe('degraded')
+  await verb(lab(), ['down', 'photos'])
+  await nothingLeft()
+  expect(await sum()).toBe(before)
+  await gra.start()
+  await wholeAgain()
+  return `${files} files right with one provider; its disk was not changed by a bit`
+})
+
+drill(11, lab, async () => {
+  const [fsn, gra] = [lab().server('fsn'), lab().server('gra')]
+  await gra.kill()
+  const up = await verb(lab(), ['up', 'photos', '--degraded=rw'])
+  expect(up.stdout).toContain('DEGRADED: gra is missing; what is written now has fewer copies')
+  await copyPhotos(lab(), 'meanwhile')
+  await bigFile('noise', 64)
+  expect(await chunks()).toContain('Data, single')
+  const during = await status(lab())
+  expect([during.verdict, during.next[0]]).toEqual(['degraded', expect.stringContaining('cloudvault down')])
+  expect((await verb(lab(), ['down', 'photos'], 7)).stdout).toContain('gra took no part')
+  await nothingLeft()
+  await gra.start()
+  expect((await verb(lab(), ['up', 'photos'])).stdout).toContain('RESILVERING: gra')
+  const began = Date.now()
+  await verdictBecomes(lab(), 'healthy', 300)
+  const seconds = Math.round((Date.now() - began) / 1000)
+  expect(await chunks()).not.toContain('single')
+  await verb(lab(), ['down', 'photos'])
+  await fsn.kill()
+  await verb(lab(), ['up', 'photos', '--degraded=ro'])
+  const files = await everyFileIsRight(lab())
+  await verb(lab(), ['down', 'photos'])
+  await fsn.start()
+  await wholeAgain()
+  return `resilvered in ${seconds} s; then the other one was off: ${files} files right from the returner alone`
+})
+
+/** Kills the monitor and all it started at the beginning of a phase of its resilver; nobody starts it again. */
+const killAt = async (phase: 'mend' | 'mirror' | 'prove', children: boolean): Promise<void> => {
+  const script = `for i in $(seq 1 3000); do grep -q '"phase": "${phase}"' ${record} && break; sleep 0.05; done
+    grep -q '"phase": "${phase}"' ${record} || { echo "never saw ${phase}"; exit 1; }
+    sleep 0.3; P=$(cat /run/cloudvault/photos/cv-photos-monitor.pid); kill -9 -- -$P
+    ${children ? 'kill -9 $(pgrep -x btrfs); true' : ''}`
+  await sh(script)
+}
+
+drill(12, lab, async () => {
+  const gra = lab().server('gra')
+  await gra.kill()
+  await verb(lab(), ['up', 'photos', '--degraded=rw'])
+  await bigFile('noise-2', 48)
+  await verb(lab(), ['down', 'photos'], 7)
+  await gra.start()
+  const early: string[] = []
+  for (const [phase, children] of [
+    ['mend', true],
+    ['mirror', false],
+    ['mirror', true],
+    ['prove', true],
+  ] as const) {
+    const kill = killAt(phase, children)
+    await verb(lab(), ['up', 'photos'])
+    await kill
+    const { verdict } = await status(lab())
+    expect(['not mirrored', 'resilvering']).toContain(verdict)
+    early.push(`${phase}: ${verdict}`)
+  }
+  const healed = await verb(lab(), ['resilver', 'photos'])
+  expect(healed.stdout).toContain('every copy is right')
+  expect((await status(lab())).verdict).toBe('healthy')
+  expect(await chunks()).not.toContain('single')
+  expect((await verb(lab(), ['scrub', 'photos'])).stdout).toContain('every copy of everything is right')
+  const files = await everyFileIsRight(lab())
+  await verb(lab(), ['up', 'photos']) // the monitor is back
+  await verb(lab(), ['down', 'photos'])
+  await wholeAgain()
+  return `killed four times (${early.join(', ')}); the next one went on; ${files} files right, scrub clean`
+})
+
+drill(13, lab, async () => {
+  const [fsn, gra] = [lab().server('fsn'), lab().server('gra')]
+  await gra.run(`cp --sparse=always -a ${disk} ${disk}.whole`)
+  /** One machine writes to one half while the other one is off. Two copies of the record are the two machines. */
+  const writeAlone = async (away: typeof gra, machine: number): Promise<void> => {
+    await away.kill()
+    await verb(lab(), ['up', 'photos', '--degraded=rw'])
+    await sh(`cp /tmp/sums /tmp/sums.${machine}`)
+    await bigFile(`of-machine-${machine}`, 8, `/tmp/sums.${machine}`)
+    await verb(lab(), ['down', 'photos'], 7)
+    await sh(`cp ${record} /root/record.${machine}`)
+    await away.start()
+  }
+  await sh(`cp ${record} /root/record.0`)
+  await writeAlone(gra, 1)
+  await sh(`cp /root/record.0 ${record}`)
+  await writeAlone(fsn, 2)
+  let files = 0
+  for (const machine of [1, 2]) {
+    await sh(`cp /root/record.${machine} ${record}`)
+    for (const flags of machine === 1 ? [[], ['--allow-stale'], ['--degraded=rw']] : [[]]) {
+      const said = await refusedUp(5, ...flags)
+      expect(said).toContain('diverged')
+      for (const member of ['fsn', 'gra'])
+        expect(said).toContain(`cloudvault up photos --degraded=ro --without ${member}`)
+    }
+  }
+  // The second machine reads both halves, and may write neither beside the other's.
+  expect(await refusedUp(5, '--degraded=rw', '--without', 'gra')).toContain('does not know')
+  for (const [without, half] of [
+    ['gra', 1],
+    ['fsn', 2],
+  ] as const) {
+    await verb(lab(), ['up', 'photos', '--degraded=ro', '--without', without])
+    await sh(`echo 3 > /proc/sys/vm/drop_caches; sha256sum -c --quiet /tmp/sums.${half}`)
+    files += Number(await sh(`wc -l < /tmp/sums.${half}`))
+    await verb(lab(), ['down', 'photos'])
+    await nothingLeft()
+  }
+  await sh(`cp /root/record.1 ${record}; mv /tmp/sums.1 /tmp/sums`)
+  await gra.run(`mv ${disk}.whole ${disk}`)
+  await wholeAgain()
+  return `exit 5 from either machine, whatever the flag; each half read alone, ${files} files right`
+})
