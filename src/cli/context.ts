@@ -19,7 +19,7 @@ import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { password } from '../ui/ask.ts'
 import { comeback } from './comeback.ts'
-import { chooseFacts, type Facts } from './facts.ts'
+import { chooseFacts, type Facts, reserving } from './facts.ts'
 import { type Known, readKnown, survivesReboot, usualRoom } from './known.ts'
 import type { World } from './world.ts'
 
@@ -78,20 +78,24 @@ export class Context {
     const paths = vaultPaths(profile.vault, world.env)
     // Typed inside the vault, we and what we start would be what keeps it busy.
     if (options.change) process.chdir('/')
-    const lock = options.change ? await world.local.lock(paths.lock, profile.vault) : null
+    const locks = options.change ? [await world.local.lock(paths.lock, profile.vault)] : []
+    const release = async (): Promise<void> => {
+      for (const lock of locks) await lock.release()
+    }
+    const reserve = options.goingUp ? reserving(world.local, paths, locks) : null
     try {
       if (options.change) await requireRoom(paths.state, options.room ?? usualRoom)
       const known = await readKnown(world, profile, paths, options.rebuild === true)
-      if (options.change && known.receipt.damaged) {
-        const lines = `${paths.receipt} was unreadable and counts as lost; a copy is ${known.receipt.damaged}`
-        world.stderr.write(`${lines}\n`)
-      }
-      const facts = await chooseFacts(profile, known.receipt, options.goingUp === true)
+      if (options.change && known.receipt.damaged)
+        world.stderr.write(
+          `${paths.receipt} was unreadable and counts as lost; a copy is ${known.receipt.damaged}\n`,
+        )
+      const facts = await chooseFacts(profile, known.receipt, reserve)
       const context = new Context(world, known, facts)
-      context.#release = lock ? () => lock.release() : null
+      context.#release = release
       return context
     } catch (error) {
-      await lock?.release()
+      await release()
       throw error
     }
   }

@@ -20,6 +20,8 @@ export interface VaultPaths {
   knownHosts(member: string): string
   /** Detached LUKS2 header of a member. */
   header(member: string): string
+  /** flock(1) on this file: somebody is going to attach /dev/nbdN. One for all vaults. */
+  device(index: number): string
   /** Sockets and pid files. */
   readonly run: string
   /** How far the resilver is that is at work now. */
@@ -35,7 +37,8 @@ export interface VaultPaths {
 /** @param env CLOUDVAULT_STATE and CLOUDVAULT_RUN move the two roots; for tests and for unusual machines */
 export const vaultPaths = (vault: string, env: Readonly<Record<string, string | undefined>>): VaultPaths => {
   const state = join(env.CLOUDVAULT_STATE ?? '/var/lib/cloudvault', vault)
-  const run = join(env.CLOUDVAULT_RUN ?? '/run/cloudvault', vault)
+  const runs = env.CLOUDVAULT_RUN ?? '/run/cloudvault'
+  const run = join(runs, vault)
   return {
     state,
     keyring: join(state, 'keys.luks'),
@@ -45,6 +48,7 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     lock: join(state, 'lock'),
     knownHosts: (member) => join(state, 'known_hosts', member),
     header: (member) => join(state, 'headers', `${member}.luks`),
+    device: (index) => join(runs, '.devices', `nbd${index}`),
     run,
     progress: join(run, 'resilver.json'),
     resilverLock: join(run, 'resilver.lock'),

@@ -80,14 +80,18 @@ export const readRecord = async (path: string): Promise<RecordData | null> => {
   return data
 }
 
+/** Two members may fall silent in the same moment: one change after the other, or the later one undoes the earlier. */
+let changing: Promise<unknown> = Promise.resolve()
+
 /** Reads, changes, writes. @throws Fault 3 when there is no record */
-export const updateRecord = async (
-  path: string,
-  change: (record: RecordData) => RecordData,
-): Promise<void> => {
-  const record = await readRecord(path)
-  if (!record) throw new Fault(Exit.missing, `the record ${path} vanished`)
-  await writeRecord(path, change(record))
+export const updateRecord = (path: string, change: (record: RecordData) => RecordData): Promise<void> => {
+  const changed = changing.then(async () => {
+    const record = await readRecord(path)
+    if (!record) throw new Fault(Exit.missing, `the record ${path} vanished`)
+    await writeRecord(path, change(record))
+  })
+  changing = changed.catch(() => {})
+  return changed
 }
 
 /** The record with members noted as ones that missed writes. What was mended of them before counts for nothing now. */
