@@ -8,6 +8,7 @@ import { progressLines } from '../ui/progress.ts'
 import { escapeLine } from '../ui/style.ts'
 import { bytes, count } from '../ui/text.ts'
 import { progressOf } from '../vault/progress.ts'
+import { noteScrub } from '../vault/scrubbed.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
@@ -40,6 +41,7 @@ export const scrubVerb = async (
       seen: ({ bytes: done, corrected }) =>
         show(progressOf('prove', { began, share: done / Math.max(1, diskBytes), done, corrected })),
     })
+    await noteScrub(context.paths.record, state, began)
     const after = await errorsOf(context)
     const found = [...after].map(([member, errors]) => ({
       member,

@@ -40,6 +40,15 @@ export interface RecordData {
   readonly epochs?: readonly KnownEpoch[]
   /** When an older state was accepted in the place of a proved one, and which. */
   readonly rollbacks?: readonly { readonly at: string; readonly from: number; readonly to: number }[]
+  /** The last time every copy of everything was read. */
+  readonly scrub?: {
+    readonly state: 'finished' | 'aborted'
+    readonly finishedAt: string
+    readonly durationMs: number
+    readonly bytes: number
+    readonly corrected: number
+    readonly uncorrectable: number
+  }
   readonly kit?: { readonly path: string; readonly at: string }
 }
 
@@ -104,6 +113,13 @@ export const withStale = (record: RecordData, members: readonly string[]): Recor
 /** Whether it was open for writing and never proved: the last commit may have reached one member only. */
 export const wasCut = ({ open }: RecordData): boolean =>
   open !== undefined && (open.readOnly !== true || open.crashed === true)
+
+/** The record without that note about one member. */
+export const withoutStale = (record: RecordData, member: string): RecordData => {
+  const { resilver, ...rest } = record
+  const members = resilver?.members.filter((name) => name !== member) ?? []
+  return resilver && members.length > 0 ? { ...rest, resilver: { ...resilver, members } } : rest
+}
 
 /** @throws Fault 3 when it cannot be written */
 export const writeRecord = (path: string, record: RecordData): Promise<void> =>

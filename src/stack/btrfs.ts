@@ -24,21 +24,24 @@ export interface Superblock {
 }
 
 /**
- * Reads the primary superblock.
+ * Reads a superblock.
  * @param fresh drops what the kernel has cached of the device first, so that the bytes come from the server
+ * @param copy 0 is the primary one, which every fsync writes; 1 the second, at 64 MiB, which only a commit writes
  * @returns null when there is no Btrfs on the device
  */
 export const readSuperblock = async (
   local: Host,
   device: string,
   fresh: boolean,
+  copy: 0 | 1 = 0,
 ): Promise<Superblock | null> => {
   if (fresh) {
     const flush = ['blockdev', '--flushbufs', device]
     const flushed = await local.run({ argv: flush, deadline: 120_000 })
     if (flushed.code !== 0) throw commandFailed(local.name, flush, flushed)
   }
-  const argv = ['btrfs', 'inspect-internal', 'dump-super', device]
+  const which = copy === 0 ? [] : ['--super', `${copy}`]
+  const argv = ['btrfs', 'inspect-internal', 'dump-super', ...which, device]
   const output = await local.run({ argv, deadline: 120_000 })
   // It says "bad magic" on stderr with exit 1 for a foreign disk, and the same exit for an I/O error.
   if (output.code !== 0 && /bad magic/i.test(output.stderr + output.stdout)) return null

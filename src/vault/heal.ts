@@ -10,6 +10,7 @@ import { type ScrubState, scrub } from '../stack/scrub.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { forgetProgress, type Progress, progressNotes, progressOf } from './progress.ts'
+import { noteScrub } from './scrubbed.ts'
 
 /**
  * Resilver: makes a copy that missed writes whole again, and proves it. Mend (scrub), mirror (store what has one copy
@@ -150,7 +151,9 @@ const mirror = async (work: Work): Promise<void> => {
 const prove = async (work: Work): Promise<ScrubState> => {
   await enter(work, 'prove')
   for (let attempt = 1; ; attempt++) {
+    const began = performance.now()
     const state = whole(work, await pass(work, 'prove', false))
+    await noteScrub(work.vault.paths.record, state, began)
     const impure = await impureNow(work)
     if (state.uncorrectable === 0 && state.corrected === 0 && impure.length === 0) return state
     if (state.uncorrectable === 0 && impure.length === 0 && attempt < proofs) continue

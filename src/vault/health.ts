@@ -64,6 +64,7 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
     ...(table ? { usedBytes: table.usedBytes, totalBytes: capacity(profile, record) } : {}),
     members: withBehind(members),
     ...(progress ? { resilver: progress } : {}),
+    ...(record?.phase === 'created' ? { scrub: record.scrub ?? { state: 'never' } } : {}),
     kit: await kitReport(vault),
   }
 }

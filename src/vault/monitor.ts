@@ -3,7 +3,8 @@ import { readRecord } from '../record/record.ts'
 import { onLinkDead } from '../stack/attach/linkdead.ts'
 import type { MemberStack } from '../stack/order.ts'
 import { cannotResilver, resilverAlone } from './heal.ts'
-import { sitOut, type Watch } from './outage.ts'
+import { noPast, sitOut, type Watch } from './outage.ts'
+import { watchRefusals } from './refusals.ts'
 
 /**
  * Watches a mounted vault. When the kernel announces that a member's connection died, the outage is sat out (see
@@ -17,15 +18,19 @@ export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Pro
   const { vault, signal, say } = watch
   const mending = oneAtATime(() => mend(watch))
   const dead = new Set<string>()
-  const members = stacks.map((stack) => ({
-    index: vault.nbdIndex(stack.member.name),
-    name: stack.member.name,
-    attend: oneAtATime(async () => {
-      const missed = await sitOut(watch, stack, dead.delete(stack.member.name))
-      dead.delete(stack.member.name) // what was heard meanwhile may be older than the new connection: ask it
-      if (missed) mending()
-    }),
-  }))
+  const members = stacks.map((stack) => {
+    const { name } = stack.member
+    const past = noPast()
+    return {
+      index: vault.nbdIndex(name),
+      name,
+      attend: oneAtATime(async () => {
+        const missed = await sitOut(watch, stack, past, dead.delete(name))
+        dead.delete(name) // what was heard meanwhile may be older than the new connection: ask it
+        if (missed) mending()
+      }),
+    }
+  })
   const heard = (index: number): void => {
     for (const member of members) {
       if (index !== -1 && member.index !== index) continue
@@ -39,7 +44,7 @@ export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Pro
   // Whatever died before we listened (or while an earlier monitor was dead) announced itself to nobody.
   for (const member of members) member.attend()
   mending()
-  await listener.done
+  await Promise.all([listener.done, watchRefusals(watch, mending)])
 }
 
 /**

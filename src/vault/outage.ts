@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
 import { parkUnit } from '../names.ts'
-import { type RecordData, updateRecord, withStale } from '../record/record.ts'
+import { type RecordData, updateRecord, withoutStale, withStale } from '../record/record.ts'
 import { SessionLost } from '../server/session.ts'
 import { answers, reconnect } from '../stack/attach.ts'
 import type { MemberStack } from '../stack/order.ts'
@@ -9,6 +9,7 @@ import { park, unpark } from '../stack/park.ts'
 import { mirrored } from '../stack/silence.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
+import { lostGenerations } from './behind.ts'
 
 /**
  * One outage of one member, from the moment its link died to the moment it serves again. While patience lasts, what
@@ -17,8 +18,11 @@ import type { Vault } from '../stack/vault.ts'
 
 /** From the first try to the steady rhythm, milliseconds. */
 const pauses = [0, 250, 500, 1000, 2000]
-/** A server that has been away for longer than patience is asked this often. */
+/** A server that has been away for longer than patience is asked this often; one that is lost again at once, less and less. */
 const parkedPause = 5000
+const longestPause = 320_000
+/** A connection that dies again within this time was never back: the kernel takes up to 22 s to give up a silent one. */
+const provedMs = 25_000
 
 export interface Watch {
   readonly vault: Vault
@@ -29,30 +33,56 @@ export interface Watch {
   readonly say: (line: string) => void
 }
 
+/** A member's last outage. Times are of performance.now(), a clock that nobody sets. */
+export interface Past {
+  began: number
+  back: number
+  /** How often in a row it was lost again at once. */
+  relapses: number
+}
+
+export const noPast = (): Past => ({ began: 0, back: Number.NEGATIVE_INFINITY, relapses: 0 })
+
+/**
+ * The past with the link dead now. A server that greets well and then talks nonsense, or a line that flaps, would use
+ * up no patience if every reconnect began a new outage, and what waits would wait for ever.
+ */
+export const lostAgain = (past: Past, now: number): Past =>
+  now - past.back < provedMs ? { ...past, relapses: past.relapses + 1 } : { ...past, began: now, relapses: 0 }
+
 /**
  * @param dead the kernel said so; else the member is asked first
  * @returns whether the member missed writes, so that its copy has to be mended
  */
-export const sitOut = async (watch: Watch, stack: MemberStack, dead: boolean): Promise<boolean> => {
+export const sitOut = async (
+  watch: Watch,
+  stack: MemberStack,
+  past: Past,
+  dead: boolean,
+): Promise<boolean> => {
   const { member } = stack
-  const began = performance.now() // a clock that nobody sets
   // A monitor that was started again finds it parked; the kernel would call that connection alive.
-  if (await isParked(watch, member.name)) return returnOf(watch, stack, began)
+  if (await isParked(watch, member.name)) return returnOf(watch, stack, past)
   if (!dead && (await answers(watch.vault, member.name, sizeOf(watch, member.name)))) return false
+  Object.assign(past, lostAgain(past, performance.now()))
+  const { began } = past
   let said = ''
   let hopeless = false
   for (let attempt = 0; !watch.signal.aborted; attempt++) {
     await pause(pauses[Math.min(attempt, pauses.length - 1)] ?? 0, watch)
     const left = member.patienceMs - (performance.now() - began)
-    if ((left <= 0 || hopeless) && (await parkNow(watch, stack, began))) return returnOf(watch, stack, began)
-    const problem = await reconnected(watch, stack, Math.max(left, 1000))
-    if (problem === null) {
+    if ((left <= 0 || hopeless) && (await parkNow(watch, stack, began))) return returnOf(watch, stack, past)
+    const outcome = await reconnected(watch, stack, Math.max(left, 1000))
+    if (outcome === 'alive') return false
+    if (outcome === 'replaced') {
+      past.back = performance.now()
+      if (await forgot(watch, member.name)) return true
       watch.say(`${member.name}: back after ${seconds(began)} s, nothing was missed`)
       return false
     }
-    said = sayOnce(watch, member.name, problem, said)
+    said = sayOnce(watch, member.name, outcome, said)
     // A server that was rebooted, or serves another machine now, will not know this session again: no use in waiting.
-    hopeless = problem.exit === Exit.decide || problem instanceof SessionLost
+    hopeless = outcome.exit === Exit.decide || outcome instanceof SessionLost
   }
   return false
 }
@@ -73,16 +103,21 @@ const seconds = (since: number): string => ((performance.now() - since) / 1000).
 
 /**
  * One try, which never lasts much longer than patience does.
- * @returns null when the same session serves again (or never stopped), else what is in the way
+ * @returns whether the kernel took the new connection or holds the old one for alive; a Fault is what is in the way
  */
-const reconnected = async (watch: Watch, stack: MemberStack, deadlineMs: number): Promise<Fault | null> => {
+const reconnected = async (
+  watch: Watch,
+  stack: MemberStack,
+  deadlineMs: number,
+): Promise<'alive' | 'replaced' | Fault> => {
   const { name } = stack.member
   const began = performance.now()
   try {
     await within(deadlineMs, watch.vault.fence(name), name)
     const left = Math.max(deadlineMs - (performance.now() - began), 1000)
-    await reconnect(watch.vault, stack.member, stack.link, sizeOf(watch, name), { deadlineMs: left })
-    return null
+    const options = { deadlineMs: left }
+    const done = await reconnect(watch.vault, stack.member, stack.link, sizeOf(watch, name), options)
+    return done ? 'replaced' : 'alive'
   } catch (error) {
     if (error instanceof Fault) return error
     throw error
@@ -105,6 +140,17 @@ const within = async (ms: number, fence: Promise<void>, member: string): Promise
   if (isLate) throw new Fault(Exit.unreachable, 'its server does not answer', { member })
 }
 
+/** The same session, and yet an older disk: noted, so that the copy is mended. */
+const forgot = async (watch: Watch, member: string): Promise<boolean> => {
+  const lost = await lostGenerations(watch.vault, watch.record, member)
+  if (lost === null) return false
+  await updateRecord(watch.vault.paths.record, (now) => withStale(now, [member]))
+  watch.say(
+    `${member}: lost what it had said was flushed: generation ${lost.held} on its disk, ${lost.newest} on the others`,
+  )
+  return true
+}
+
 const sizeOf = ({ record }: Watch, member: string): number | null => record.members[member]?.sizeBytes ?? null
 
 /**
@@ -112,7 +158,7 @@ const sizeOf = ({ record }: Watch, member: string): number | null => record.memb
  * and a server that was rebooted meanwhile serves again; what it lost with its memory is mended like everything else
  * it missed. Without a mirror nobody could mend it: the filesystem has seen errors, and only a new `up` is honest.
  */
-const returnOf = async (watch: Watch, stack: MemberStack, began: number): Promise<boolean> => {
+const returnOf = async (watch: Watch, stack: MemberStack, past: Past): Promise<boolean> => {
   const { vault, supervisor, say } = watch
   const { name } = stack.member
   if (!mirrored(vault)) {
@@ -121,13 +167,14 @@ const returnOf = async (watch: Watch, stack: MemberStack, began: number): Promis
   }
   let said = ''
   while (!watch.signal.aborted) {
-    await pause(parkedPause, watch)
+    await pause(Math.min(parkedPause * 2 ** past.relapses, longestPause), watch)
     try {
       await vault.rearm(name)
       // The kernel replaces dead connections only: the parking server has to go, once the real one answers.
       const ready = (): Promise<void> => unpark(vault, supervisor, name)
       if (!(await reconnect(vault, stack.member, stack.link, sizeOf(watch, name), { ready }))) continue
-      say(`${name}: back after ${seconds(began)} s`)
+      past.back = performance.now()
+      say(`${name}: back after ${seconds(past.began)} s`)
       return true
     } catch (error) {
       if (!(error instanceof Fault)) throw error
@@ -145,15 +192,26 @@ const returnOf = async (watch: Watch, stack: MemberStack, began: number): Promis
 /** Noted on disk first: were we killed now, nobody may think that this copy is whole. */
 const parkNow = async (watch: Watch, { member }: MemberStack, began: number): Promise<boolean> => {
   const { vault, supervisor, say } = watch
-  if (mirrored(vault)) await updateRecord(vault.paths.record, (now) => withStale(now, [member.name]))
+  const { name } = member
+  let noted = !mirrored(vault)
+  if (!noted) {
+    await updateRecord(vault.paths.record, (now) => {
+      noted = now.resilver?.members.includes(name) === true
+      return withStale(now, [name])
+    })
+  }
   try {
-    const done = await park(vault, supervisor, member.name, sizeOf(watch, member.name) ?? 0)
-    const then = mirrored(vault) ? 'going on without it' : 'what was waiting fails with an error'
-    if (done) say(`${member.name}: parked after ${seconds(began)} s; ${then}`)
-    return done
+    if (await park(vault, supervisor, name, sizeOf(watch, name) ?? 0)) {
+      const then = mirrored(vault) ? 'going on without it' : 'what was waiting fails with an error'
+      say(`${name}: parked after ${seconds(began)} s; ${then}`)
+      return true
+    }
+    // The kernel holds its connection for alive: an alarm about an older one. Nothing was missed.
+    await unpark(vault, supervisor, name)
+    if (!noted) await updateRecord(vault.paths.record, (now) => withoutStale(now, name))
   } catch (error) {
     if (!(error instanceof Fault)) throw error
-    say(`${member.name}: could not be parked: ${error.message}`)
-    return false
+    say(`${name}: could not be parked: ${error.message}`)
   }
+  return false
 }

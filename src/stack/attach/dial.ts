@@ -3,6 +3,7 @@
 import { Fault } from '../../fault.ts'
 import { handshake, type Move, type Offer } from './handshake.ts'
 import { type Connection, connect, deadlineIn, describeTarget, type Target } from './socket.ts'
+import { trial } from './trial.ts'
 
 /** A socket in the transmission phase, ready for the kernel. Close it always: the kernel keeps its own reference. */
 export interface Dialled {
@@ -12,7 +13,7 @@ export interface Dialled {
 }
 
 /**
- * Connects and shakes hands. The whole conversation has one deadline, so a server that drips bytes gains nothing.
+ * Connects, shakes hands and reads a block. The whole conversation has one deadline, so a server that drips bytes gains nothing.
  * @param deadlineMs milliseconds from now.
  * @throws Fault exit 4 for connection errors and deadlines, 5 for protocol violations; Refusal when the server said no.
  */
@@ -20,6 +21,7 @@ export async function dial(target: Target, exportName: string, deadlineMs: numbe
   const connection = await connect(target, deadlineIn(deadlineMs))
   try {
     const offer = await converse(connection, handshake(exportName))
+    await converse(connection, trial())
     connection.prepareForKernel()
     return { fd: connection.fd, offer, close: () => connection.close() }
   } catch (error) {
@@ -29,7 +31,7 @@ export async function dial(target: Target, exportName: string, deadlineMs: numbe
   }
 }
 
-async function converse(connection: Connection, talk: Generator<Move, Offer, Buffer>): Promise<Offer> {
+async function converse<T>(connection: Connection, talk: Generator<Move, T, Buffer>): Promise<T> {
   let move = talk.next(Buffer.alloc(0))
   while (!move.done) {
     const { value } = move

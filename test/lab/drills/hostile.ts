@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Lab, LabServer } from '../../../lab/index.ts'
 
@@ -50,12 +50,6 @@ export const makeHostile = async (lab: Lab, server: LabServer): Promise<void> =>
   writeFileSync(inside(server, dropIn), unit)
   behave(server, {})
   await server.run(`chmod 1777 ${folder} && systemctl daemon-reload`)
-}
-
-/** From its next start on it is served by what provision installed. */
-export const makeHonest = async (server: LabServer): Promise<void> => {
-  rmSync(inside(server, path.dirname(dropIn)), { recursive: true, force: true })
-  await server.run('systemctl daemon-reload')
 }
 
 /** From the next request on. */

@@ -18,7 +18,11 @@ export const status = async (lab: Lab) =>
     readonly verdict: string
     readonly why: readonly string[]
     readonly next: readonly string[]
-    readonly members: readonly { readonly name: string; readonly mirror: string }[]
+    readonly members: readonly {
+      readonly name: string
+      readonly mirror: string
+      readonly errors?: Readonly<Record<'read' | 'write' | 'flush' | 'corruption' | 'generation', number>>
+    }[]
   }
 
 /** Asks until the verdict is the wanted one. */

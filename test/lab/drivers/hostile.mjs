@@ -37,6 +37,12 @@ const settle = () => {
   held.clear()
 }
 
+// Stopped in order, an honest server writes out what it holds; killed, it cannot.
+process.on('SIGTERM', () => {
+  if (behaviour().keep === 'memory') settle()
+  process.exit(0)
+})
+
 const read = (offset, length) => {
   const bytes = Buffer.alloc(length)
   fs.readSync(file, bytes, 0, length, offset)

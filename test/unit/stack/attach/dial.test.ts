@@ -17,7 +17,16 @@ import {
 import { encodeUnix } from '../../../../src/stack/attach/sockaddr.ts'
 import type { Target } from '../../../../src/stack/attach/socket.ts'
 import { faultOf } from './support/fault.ts'
-import { acknowledged, goodFlags, greeting, honest, info, reply } from './support/nbd-server.ts'
+import {
+  acknowledged,
+  answerReads,
+  goodFlags,
+  greeting,
+  honest,
+  info,
+  type Replying,
+  reply,
+} from './support/nbd-server.ts'
 
 let folder: string
 let server: Server | undefined
@@ -57,9 +66,14 @@ async function serve(behave: (socket: Socket) => void): Promise<Target> {
   return { kind: 'unix', path }
 }
 
+const beHonest = (socket: Socket): void => {
+  answerReads(socket)
+  socket.write(honest)
+}
+
 describe('an honest server', () => {
   it('gives an offer and a socket as the kernel wants it: blocking, no timeouts', async () => {
-    const { fd, offer, close } = await dial(await serve((socket) => socket.write(honest)), 'disk', 5_000)
+    const { fd, offer, close } = await dial(await serve(beHonest), 'disk', 5_000)
     const sys = await libc()
     expect(offer.sizeBytes).toBe(1073741824n)
     expect(sys.getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, 16).equals(Buffer.alloc(16))).toBe(true)
@@ -74,6 +88,7 @@ describe('an honest server', () => {
 
   it('may speak in single bytes, if it is quick about it', async () => {
     const target = await serve((socket) => {
+      answerReads(socket)
       let at = 0
       const timer = setInterval(() => {
         if (at < honest.length && !socket.destroyed) socket.write(honest.subarray(at, ++at))
@@ -89,7 +104,7 @@ describe('an honest server', () => {
     server = createServer((socket) => {
       open.add(socket)
       socket.on('error', () => {})
-      socket.write(honest)
+      beHonest(socket)
     })
     await new Promise<void>((resolve) => server?.listen(0, '::', resolve))
     const address = server.address()
@@ -106,7 +121,7 @@ it('a name with several addresses is tried until one answers', async () => {
   server = createServer((socket) => {
     open.add(socket)
     socket.on('error', () => {})
-    socket.write(honest)
+    beHonest(socket)
   })
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve))
   const address = server.address()
@@ -161,6 +176,43 @@ describe('a bad server', () => {
     const fault = await faultOf(() => dial(target, 'disk', 5_000))
     expect(fault.exit).toBe(Exit.trust)
     expect(fault.message).toMatch(words)
+  })
+
+  const sayTwice: Replying = (handle) => {
+    const once = Buffer.concat([Buffer.from('6744669800000000', 'hex'), handle, Buffer.alloc(4096)])
+    return Buffer.concat([once, once])
+  }
+  it.each<[string, Replying, RegExp]>([
+    ['has another magic number', (handle) => Buffer.concat([Buffer.alloc(8, 0xee), handle]), /wrong magic/],
+    ['belongs to no request', () => Buffer.from(`6744669800000000${'ee'.repeat(8)}`, 'hex'), /no request/],
+    ['comes twice', sayTwice, /no request/],
+  ])('whose reply to a read %s is not trusted', async (_, replying, words) => {
+    const target = await serve((socket) => {
+      answerReads(socket, replying)
+      socket.write(honest)
+    })
+    expect(await faultOf(() => dial(target, 'disk', 5_000))).toMatchObject({
+      exit: Exit.trust,
+      message: expect.stringMatching(words),
+      details: { stands: 'nothing was handed to the kernel' },
+    })
+  })
+
+  it('whose disk fails the read may still be attached: that is not the connection', async () => {
+    const target = await serve((socket) => {
+      answerReads(socket, (handle) => Buffer.concat([Buffer.from('6744669800000005', 'hex'), handle]))
+      socket.write(honest)
+    })
+    const { close } = await dial(target, 'disk', 5_000)
+    close()
+  })
+
+  it('that answers half a header and no more is given up at the deadline', async () => {
+    const target = await serve((socket) => {
+      answerReads(socket, () => Buffer.from('67446698', 'hex'))
+      socket.write(honest)
+    })
+    expect((await faultOf(() => dial(target, 'disk', 600))).message).toMatch(/within 0.6 s/)
   })
 
   it('that does not know the export is named so', async () => {

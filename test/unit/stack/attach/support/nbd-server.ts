@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net'
+
 /** What an NBD server says, as bytes written by hand from the protocol text: independent of the code under test. */
 
 export const greeting = (flags = 3) => Buffer.concat([Buffer.from('NBDMAGICIHAVEOPT', 'latin1'), u16(flags)])
@@ -22,6 +24,21 @@ export const honest = Buffer.concat([
   blockSizes(1, 4096, 33554432),
   acknowledged,
 ])
+
+/** What it says to one request for a block: as it should be, unless told what to say instead. */
+export type Replying = (handle: Buffer) => Buffer
+
+const simpleReply: Replying = (handle) =>
+  Buffer.concat([Buffer.from('6744669800000000', 'hex'), handle, Buffer.alloc(4096)])
+
+/** Answers reads for ever: requests come one at a time, each in one piece. */
+export const answerReads = (socket: Socket, replying: Replying = simpleReply): void => {
+  socket.on('data', (heard) => {
+    const request = heard.subarray(-28)
+    if (request.length === 28 && request.readUInt32BE(0) === 0x25609513)
+      socket.write(replying(request.subarray(8, 16)))
+  })
+}
 
 export function u16(value: number): Buffer {
   const bytes = Buffer.alloc(2)
