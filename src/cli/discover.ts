@@ -11,8 +11,8 @@ import { kernel } from '../stack/kernel.ts'
 import { openLuks } from '../stack/luks.ts'
 import { mountAt } from '../stack/mount.ts'
 import { memberStack } from '../stack/order.ts'
-import { typedName } from '../ui/ask.ts'
 import { tasks } from '../ui/tasks.ts'
+import { consent } from './consent.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
 import { printPlan } from './plan.ts'
 import type { World } from './world.ts'
@@ -61,7 +61,8 @@ export const discoverVerb = async (
     await context.saveFacts()
     await context.unlock()
     const found = await look(world, context, steps, options.json === true)
-    await consent(world, vault, found, options)
+    if (!options.json) world.stdout.write(`${findings(found).join('\n')}\n`)
+    await consent(world, vault, options.confirm, 'From now on this will count as the newest state.')
     await write(context, found)
     if (options.json) say(world, { schema, vault, found: true, ...found })
     else world.stdout.write(`${context.paths.record} is written\nnext: cloudvault up ${vault}\n`)
@@ -122,22 +123,6 @@ const look = (world: World, context: Context, steps: readonly Step[], json: bool
     },
     { json },
   )
-}
-
-const consent = async (
-  world: World,
-  vault: string,
-  found: Identity,
-  { json, confirm }: DiscoverOptions,
-): Promise<void> => {
-  if (!json) world.stdout.write(`${findings(found).join('\n')}\n`)
-  if (confirm === vault) return
-  if (confirm !== undefined)
-    throw new Fault(Exit.usage, `--confirm says ${confirm}, the vault is called ${vault}`, {
-      stands: 'nothing was changed',
-      next: `cloudvault discover ${vault} --confirm ${vault}`,
-    })
-  await typedName(world, vault, 'From now on this will count as the newest state.')
 }
 
 const findings = ({ fsid, members, generation }: Identity): string[] => [

@@ -11,9 +11,8 @@ import type { Host } from '../host/host.ts'
 /** A conversion of single chunks moves gigabytes over somebody's uplink. */
 const deadline = 7 * 24 * 3600 * 1000
 
-/** Chunks done and chunks considered; `left` is the kernel's estimate, from 0 to 1. */
+/** Chunks stored anew; `left` is the kernel's estimate, from 0 to 1. */
 export interface BalanceState {
-  readonly running: boolean
   readonly done: number
   readonly left: number
 }
@@ -65,5 +64,5 @@ const balanceState = async (local: Host, at: string): Promise<BalanceState> =>
 /** "Balance on '/m' is running\n1 out of about 4 chunks balanced (2 considered),  75% left" */
 export const parseBalance = (text: string): BalanceState => {
   const [, done, left] = /(\d+) out of about \d+ chunks balanced .*?(\d+)% left/s.exec(text) ?? []
-  return { running: / is running/.test(text), done: Number(done ?? 0), left: Number(left ?? 100) / 100 }
+  return { done: Number(done ?? 0), left: Number(left ?? 100) / 100 }
 }
