@@ -76,13 +76,14 @@ export const lineage = (found: Readonly<Record<string, Held>>, history: readonly
     (best, [, { epoch }]) => (number(epoch) > number(best) ? epoch : best),
     members[0]?.[1].epoch ?? null,
   )
-  const isKnown = (epoch: Epoch | null): boolean =>
-    epoch === null || history.some((entry) => same(entry, epoch))
+  const knownIn = (entries: readonly KnownEpoch[], epoch: Epoch | null): boolean =>
+    epoch === null || entries.some((entry) => same(entry, epoch))
   const behind = members.filter(([, { epoch }]) => !same(epoch, newest))
-  if (behind.length > 0 && !isKnown(newest))
+  const told = withFirst(found, newest, history)
+  if (behind.length > 0 && !knownIn(told, newest))
     return { is: 'split', why: `this machine's record does not know epoch ${shown(newest)}` }
   for (const [member, held] of behind) {
-    const why = strayed(member, held, { newest, history, known: isKnown(held.epoch) })
+    const why = strayed(member, held, { newest, history: told, known: knownIn(told, held.epoch) })
     if (why !== null) return { is: 'split', why }
   }
   const later = history.filter((entry) => entry.n > number(newest))
@@ -98,12 +99,29 @@ export const lineage = (found: Readonly<Record<string, Held>>, history: readonly
   return {
     is: 'one line',
     epoch: newest,
-    known: isKnown(newest),
+    known: knownIn(history, newest),
     lost: complete.filter((entry) => entry.written === true),
     elsewhere: later.filter((entry) => !complete.includes(entry)),
     never,
   }
 }
+
+/** Who shows an epoch. */
+export const carriers = (found: Readonly<Record<string, Held>>, epoch: Epoch | null): string[] =>
+  Object.entries(found).flatMap(([member, held]) => (same(held.epoch, epoch) ? [member] : []))
+
+/**
+ * A record that was restored from an older kit does not know of epochs. The first one tells by itself what it began
+ * from: before it there is only epoch 0. Of a later one nobody can say which it followed.
+ */
+const withFirst = (
+  found: Readonly<Record<string, Held>>,
+  newest: Epoch | null,
+  history: readonly KnownEpoch[],
+): readonly KnownEpoch[] =>
+  newest?.n === 1 && history.every(({ n }) => n !== 1)
+    ? [{ ...newest, members: carriers(found, newest), written: true }, ...history]
+    : history
 
 /** Why a member that is not of the newest epoch is more than behind; null when it is only that. */
 const strayed = (

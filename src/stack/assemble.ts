@@ -4,7 +4,7 @@ import { together } from '../engine/together.ts'
 import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
 import { spareCopies } from '../profile/profile.ts'
-import { type Held, type KnownEpoch, learned, parseLabel } from '../record/epoch.ts'
+import { carriers, type Held, type KnownEpoch, learned, parseLabel } from '../record/epoch.ts'
 import {
   type RecordData,
   readRecord,
@@ -103,7 +103,7 @@ const noted = (
   away: readonly string[],
 ): RecordData => {
   const accepted = state.rolledBack ? withLowerPins(now, found, state.generation) : now
-  const epochs = learned(now.epochs ?? [], state.epoch, state.gone, options.members)
+  const epochs = learned(now.epochs ?? [], state.epoch, state.gone, carriers(found, state.epoch))
   const begun = away.length > 0 ? [intended(epochs, state.generation, options.members)] : []
   return {
     ...withStale(accepted, [...state.stale, ...away]),

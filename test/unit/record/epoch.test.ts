@@ -84,9 +84,28 @@ const rows: readonly Row[] = [
     is: 'split',
   },
   {
-    what: 'an epoch nobody here knows, against a plain one',
+    what: 'a first epoch that this record does not know (it was restored), and one from before it',
     found: { fsn: at(50, foreign), gra: at(40) },
     history: [],
+    is: 'one line',
+    known: false,
+  },
+  {
+    what: '… and one that went on',
+    found: { fsn: at(50, foreign), gra: at(41) },
+    history: [],
+    is: 'split',
+  },
+  {
+    what: 'a second epoch that this record does not know: after which first one?',
+    found: { fsn: at(70, two), gra: at(40) },
+    history: [],
+    is: 'split',
+  },
+  {
+    what: '… not even when the first is known',
+    found: { fsn: at(70, two), gra: at(50, one) },
+    history: [one],
     is: 'split',
   },
   {
