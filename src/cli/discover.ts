@@ -47,12 +47,7 @@ export const discoverVerb = async (
     }
     await refuseUnfit(context)
     await context.connectAll()
-    const [away] = context.unreachable.values()
-    if (away)
-      throw away.with({
-        stands: 'nothing was changed',
-        next: `cloudvault discover ${vault}   when all servers answer`,
-      })
+    refuseIncomplete(context)
     const steps = discoverSteps(context, options.takeOver === true)
     if (options.dryRun) {
       await printPlan(world, schema, steps, 'up', options.json === true)
@@ -89,6 +84,23 @@ const refuseUnfit = async (context: Context): Promise<void> => {
       next: `cloudvault down ${vault}, then cloudvault discover ${vault}`,
     })
   await checkHome(context.vault)
+}
+
+/** A record of some members would let the others be old copies for ever. */
+const refuseIncomplete = ({ unreachable, profile }: Context): void => {
+  const [first] = unreachable
+  if (first === undefined) return
+  const [member, why] = first
+  throw new Fault(
+    Exit.unreachable,
+    `${[...unreachable.keys()].join(', ')} cannot be reached, and all members are needed`,
+    {
+      member,
+      detail: why.message,
+      stands: 'nothing was changed',
+      next: `cloudvault discover ${profile.vault}   (when all servers answer)`,
+    },
+  )
 }
 
 /** As far up as to the opened devices, which are opened for reading only. */
