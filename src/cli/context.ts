@@ -214,7 +214,7 @@ export class Context {
         nonces: facts.nonces,
       }),
       bootId: known.bootId,
-      restore: restoreCommand(this.record?.kit?.path ?? this.paths.kit),
+      restore: (file) => restoreCommand(this.record?.kit?.path ?? this.paths.kit, file),
       holder: known.holder,
       nonce: (member) => required(facts.nonces.get(member), member),
       nbdIndex: (member) => required(facts.indexes.get(member), member),

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { perform } from '../engine/action.ts'
 import { climb } from '../engine/climb.ts'
@@ -42,7 +43,7 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
   const context = await Context.open(world, name, { change: true, goingUp: true, room: createRoom })
   try {
     const finishing = lacksKit(context)
-    if (!finishing) refuseExisting(context)
+    if (!finishing) await refuseExisting(context)
     await context.connectAll()
     const [away] = context.unreachable.values()
     if (away) throw away.with({ stands: 'nothing was changed' })
@@ -113,13 +114,30 @@ const takeDown = async (world: World, context: Context, which: 'opened' | 'all')
   if (failures[0]) throw failures[0].error
 }
 
-const refuseExisting = (context: Context): void => {
-  if (context.record?.phase !== 'created') return
-  throw new Fault(Exit.decide, `${context.profile.vault} exists since ${context.record.createdAt}`, {
+/** Also the keys of a vault whose record was lost: they would be made anew, and with them gone, it would be gone. */
+const refuseExisting = async (context: Context): Promise<void> => {
+  const { record, paths, profile } = context
+  if (record?.phase === 'creating') return
+  if (record === null) {
+    const files = [paths.keyring, ...profile.members.map((member) => paths.header(member.name))]
+    const left = (await Promise.all(files.map(there))).includes(true)
+    if (!left) return
+    throw new Fault(Exit.decide, `the keys of a vault ${profile.vault} are here, but no record of it`, {
+      stands: 'nothing was contacted or changed',
+      next: `cloudvault discover ${profile.vault}   (when its record was lost), or mv ${paths.state} ${paths.state}.old   (when it may be)`,
+    })
+  }
+  throw new Fault(Exit.decide, `${profile.vault} exists since ${record.createdAt}`, {
     stands: 'nothing was contacted or changed',
-    next: `cloudvault up ${context.profile.vault}`,
+    next: `cloudvault up ${profile.vault}`,
   })
 }
+
+const there = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
 
 /** A new passphrase is typed twice; any other source is asked as every `up` will ask it. */
 const newPassphrase = (world: World, context: Context): Promise<Secret> => {
@@ -171,7 +189,7 @@ const build = async (
     },
     { json },
   )
-  for (const step of ['keyring', 'filesystem', ...names.map((name) => `header ${name}`)])
+  for (const step of ['blank disks', 'keyring', 'filesystem', ...names.map((name) => `header ${name}`)])
     await receipt.forget(step)
 }
 

@@ -219,8 +219,12 @@ verb('kit <name>', 'write the recovery kit anew: everything but the passphrase, 
 verb(
   'restore-kit <file>',
   'bring back from a recovery kit what is damaged or gone here, or everything on a new machine',
-  ['sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar'],
+  [
+    'sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar',
+    'sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar --only headers/fsn.luks',
+  ],
 )
+  .option('--only <file>', 'nothing but this file of the kit; repeat it', collect, [])
   .addOption(dryRun())
   .addOption(json())
   .addOption(confirm())

@@ -17,6 +17,8 @@ import type { World } from './world.ts'
 export interface RestoreOptions {
   readonly dryRun?: boolean
   readonly json?: boolean
+  /** Names of files as in the kit; all when empty. */
+  readonly only?: readonly string[]
   /** The vault's name, typed: consent to replace what differs. */
   readonly confirm?: string
 }
@@ -36,7 +38,7 @@ export const restoreKitVerb = async (
     const kit = await openKit(world.local, resolve(file), folder)
     const paths = vaultPaths(kit.profile.vault, world.env)
     if (options.dryRun) {
-      tell(world, kit, await compareKit(kit, world.env), null, options)
+      tell(world, kit, await chosen(world, kit, options), null, options)
       return Exit.ok
     }
     const lock = await world.local.lock(paths.lock, kit.profile.vault)
@@ -52,11 +54,26 @@ export const restoreKitVerb = async (
 }
 
 const restore = async (world: World, kit: Kit, paths: VaultPaths, options: RestoreOptions): Promise<void> => {
-  const files = await compareKit(kit, world.env)
+  const files = await chosen(world, kit, options)
   await consent(world, kit.profile.vault, files, options.confirm)
   if (files.some(isPutBack)) await requireRoom(paths.state, restoreRoom)
   const kept = await putBack(kit, files, paths.state)
   tell(world, kit, files, kept, options)
+}
+
+/** @throws Fault 2 when the kit has no such file */
+const chosen = async (world: World, kit: Kit, { only = [] }: RestoreOptions): Promise<readonly KitFile[]> => {
+  const files = await compareKit(kit, world.env)
+  const unknown = only.find((name) => !files.some((file) => file.name === name))
+  if (unknown !== undefined)
+    throw new Fault(
+      Exit.usage,
+      `the kit has no ${unknown}; it has ${files.map((file) => file.name).join(', ')}`,
+      {
+        stands: 'nothing was changed',
+      },
+    )
+  return only.length === 0 ? files : files.filter((file) => only.includes(file.name))
 }
 
 const consent = async (

@@ -72,9 +72,13 @@ export interface Resilvering {
   readonly phase?: ResilverPhase
 }
 
-/** For error texts: the command that brings back what is damaged or gone. @param kit where it was written last */
-export const restoreCommand = (kit: string): string =>
-  `cloudvault restore-kit ${kit}   (or wherever you keep the recovery kit)`
+/**
+ * For error texts: the command that brings back one file that is damaged or gone.
+ * @param kit where it was written last
+ * @param file as it is called in the kit: "headers/fsn.luks"
+ */
+export const restoreCommand = (kit: string, file: string): string =>
+  `cloudvault restore-kit ${kit} --only ${file}   (or wherever you keep the recovery kit)`
 
 export const readRecord = async (path: string): Promise<RecordData | null> => {
   const text = await readIfThere(path)

@@ -38,16 +38,18 @@ export const formatSteps = (
   const stacks = vault.profile.members.map((member) =>
     memberStack(vault, member, null, { supervisor, takeOver: false }),
   )
-  const headers = stacks.map((stack) => header(vault, stack.member.name, stack.top, unfinished !== null))
+  const claimed = claim(
+    vault,
+    stacks.map((stack) => stack.top),
+    unfinished !== null,
+  )
+  const headers = stacks.map((stack) => header(vault, stack.member.name))
   const opens = stacks.map((stack) => openLuks(vault, stack.member.name, [`header ${stack.member.name}`]))
   return [
     kernel(vault.local),
     ...stacks.flatMap((stack) => stack.steps),
-    makeKeyring(
-      vault,
-      keyring,
-      stacks.map((stack) => stack.top),
-    ),
+    claimed,
+    makeKeyring(vault, keyring, claimed.name),
     ...headers,
     ...opens,
     filesystem(
@@ -57,15 +59,50 @@ export const formatSteps = (
   ]
 }
 
+/**
+ * The disks are looked at before anything here or there is written, keys included: whoever has lost a record and types
+ * `create` must not lose the keys too. Then it is noted that they are ours to format.
+ * @param again a create was cut off after it had found the disks blank: what is on them now is its own
+ */
+const claim = (vault: Vault, needs: readonly string[], again: boolean): Step => {
+  const { record } = vault.paths
+  return {
+    name: 'blank disks',
+    needs,
+    probe: anew,
+    up: [
+      ...(again ? [] : vault.profile.members.map((member) => blank(vault, member.name))),
+      {
+        on: vault.local,
+        text: `write ${record}: creating`,
+        call: () => writeRecord(record, emptyRecord(vault.profile.vault)),
+      },
+    ],
+    down: [],
+  }
+}
+
+const blank = (vault: Vault, member: string): Action => {
+  const device = `/dev/nbd${vault.nbdIndex(member)}`
+  return {
+    on: vault.local,
+    text: `cmp ${device} with zeros: the first and last 4 MiB and a sample between`,
+    call: async () => {
+      const { sizeBytes } = await deviceState(vault.nbdIndex(member))
+      await checkBlank(vault.local, device, Number(sizeBytes), member)
+    },
+  }
+}
+
 /** Formatting is never "already there": what an unfinished create left is made anew. */
 const anew = async (): Promise<{ is: 'absent' }> => ({ is: 'absent' })
 
-const makeKeyring = (vault: Vault, keyring: NewKeyring, needs: readonly string[]): Step => {
+const makeKeyring = (vault: Vault, keyring: NewKeyring, needs: string): Step => {
   const { keyring: path } = vault.paths
   const { kdf } = vault.profile.unlock
   return {
     name: 'keyring',
-    needs,
+    needs: [needs],
     probe: anew,
     up: [
       {
@@ -83,24 +120,13 @@ const makeKeyring = (vault: Vault, keyring: NewKeyring, needs: readonly string[]
   }
 }
 
-/** @param again a create was cut off after it had found the disks blank: what is on them now is its own */
-const header = (vault: Vault, member: string, attached: string, again: boolean): Step => {
+const header = (vault: Vault, member: string): Step => {
   const path = vault.paths.header(member)
-  const device = `/dev/nbd${vault.nbdIndex(member)}`
-  const blank: Action = {
-    on: vault.local,
-    text: `cmp ${device} with zeros: the first and last 4 MiB and a sample between`,
-    call: async () => {
-      const { sizeBytes } = await deviceState(vault.nbdIndex(member))
-      await checkBlank(vault.local, device, Number(sizeBytes), member)
-    },
-  }
   return {
     name: `header ${member}`,
-    needs: [attached, 'keyring'],
+    needs: ['keyring'],
     probe: anew,
     up: [
-      ...(again ? [] : [blank]),
       { on: vault.local, command: { argv: ['mkdir', '-p', '-m', '0700', dirname(path)] } },
       { on: vault.local, command: { argv: ['rm', '-f', path] } },
       formatHeader(vault, member, path),
@@ -113,13 +139,11 @@ const filesystem = (vault: Vault, needs: readonly string[]): Step => {
   const { vault: name, members, filesystem: wanted } = vault.profile
   const devices = members.map((member) => mapperPath(name, member.name))
   const { record } = vault.paths
-  const begun = emptyRecord(name)
   return {
     name: 'filesystem',
     needs,
     probe: anew,
     up: [
-      { on: vault.local, text: `write ${record}: creating`, call: () => writeRecord(record, begun) },
       {
         on: vault.local,
         command: { argv: mkfsArgv(name, wanted.redundancy, wanted.checksum, devices), deadline: 600_000 },
@@ -127,7 +151,7 @@ const filesystem = (vault: Vault, needs: readonly string[]): Step => {
       {
         on: vault.local,
         text: `write ${record}: who the members are`,
-        call: async () => writeRecord(record, { ...begun, ...(await identify(vault)) }),
+        call: async () => writeRecord(record, { ...emptyRecord(name), ...(await identify(vault)) }),
       },
     ],
     down: [],

@@ -8,7 +8,7 @@ import type { Vault } from './vault.ts'
 export const keyringOf = (vault: Vault): Keyring => ({
   path: vault.paths.keyring,
   kdf: vault.profile.unlock.kdf,
-  restore: vault.restore,
+  restore: vault.restore('keys.luks'),
 })
 
 /** @throws Fault 3 or 5: the keyring or a header is gone, damaged, or not one that cloudvault makes */

@@ -23,14 +23,16 @@ export const identify = async (vault: Vault): Promise<Identity> => {
       if (!block)
         throw new Fault(Exit.trust, `${name} holds no filesystem that opens with its header`, {
           member: name,
-          next: `check that its server was not swapped or reinstalled; ${vault.restore}`,
+          next: `check that its server was not swapped or reinstalled; ${vault.restore(`headers/${name}.luks`)}`,
         })
       return { name, block, record: await memberRecord(vault, name, block) }
     }),
   )
   const why = disagreement(found)
   if (why)
-    throw new Fault(Exit.trust, `the members are not of one filesystem: ${why}`, { next: vault.restore })
+    throw new Fault(Exit.trust, `the members are not of one filesystem: ${why}`, {
+      next: 'check that the servers were not swapped or reinstalled, and that the headers here belong to them',
+    })
   return {
     fsid: found[0]?.block.fsid ?? '',
     members: Object.fromEntries(found.map(({ name, record }) => [name, record])),

@@ -114,7 +114,7 @@ const openFailed = (vault: Vault, member: string, output: Output): Fault => {
   const why =
     output.code === 2
       ? new Fault(Exit.trust, `the vault key does not open the header of ${member}`, {
-          next: vault.restore,
+          next: vault.restore(`headers/${member}.luks`),
         })
       : new Fault(
           Exit.missing,
@@ -148,7 +148,7 @@ export const checkHeader = async (vault: Vault, member: string): Promise<void> =
   if (why === null) return
   throw new Fault(Exit.trust, `the header of ${member} was refused: ${why}`, {
     member,
-    next: vault.restore,
+    next: vault.restore(`headers/${member}.luks`),
     ...('why' in found ? { detail: found.detail } : {}),
   })
 }

@@ -17,8 +17,8 @@ export interface Vault {
   address(member: string): Promise<string>
   /** Of the running kernel: everything of another boot is gone. */
   readonly bootId: string
-  /** The command that brings damaged files of this machine back, for error texts. */
-  readonly restore: string
+  /** The command that brings a damaged file of this machine back, called as in the kit; for error texts. */
+  restore(file: string): string
   /** Who we are in a session: "laptop/3f2a91c0:photos". */
   readonly holder: string
   /** Export name that this client asks for; chosen anew for every session. */

@@ -71,7 +71,7 @@ const rowSign = (state: StepState, direction: Direction, sign: Signs, paint: Pai
 }
 
 /** Measures how long each step has been under way: from its first event to its end. */
-export const stopwatch = (now: () => number = Date.now): ((event: StepEvent) => number) => {
+export const stopwatch = (now: () => number = () => performance.now()): ((event: StepEvent) => number) => {
   const began = new Map<string, number>()
   return (event) => {
     const start = began.get(event.step) ?? now()

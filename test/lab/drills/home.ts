@@ -34,7 +34,7 @@ export const measured = async (lab: Lab, args: readonly string[]): Promise<Measu
 
 /** Types the `restore-kit` command exactly as an error printed it, on a terminal, and answers its question. */
 export const asPrinted = async (lab: Lab, said: string): Promise<void> => {
-  const [, command = ''] = /cloudvault (restore-kit \S+)/.exec(said) ?? []
+  const [, command = ''] = /cloudvault (restore-kit \S+ --only \S+)/.exec(said) ?? []
   expect(command).not.toBe('')
   const running = lab.client.start(lab.client.cloudvaultArgv(command.split(' ')), { tty: true })
   let over = false
