@@ -62,17 +62,19 @@ export interface Keyring {
 
 /**
  * Looks at the keyring before anything is derived from a passphrase.
- * @throws Fault 3 when it is not there or not readable, 5 when it asks for what cloudvault never makes
+ * @throws Fault 3 when it is not there, 5 when it is not readable or asks for what cloudvault never makes
  */
 export const checkKeyring = async (local: LocalMachine, keyring: Keyring): Promise<void> => {
   const { path, kdf, restore } = keyring
   if (!(await stat(path).catch(() => null)))
     throw new Fault(Exit.missing, `the keyring ${path} is not on this machine`, { next: restore })
   const found = await luksMetadata(local, path)
-  if ('why' in found)
-    throw keyringFault(`the keyring ${path} could not be read`, found.detail).with({ next: restore })
-  const why = keyringDiffers(found.metadata, kdf)
-  if (why) throw new Fault(Exit.trust, `the keyring ${path} was refused: ${why}`, { next: restore })
+  const why = 'why' in found ? found.why : keyringDiffers(found.metadata, kdf)
+  if (why === null) return
+  throw new Fault(Exit.trust, `the keyring ${path} was refused: ${why}`, {
+    next: restore,
+    ...('why' in found ? { detail: found.detail } : {}),
+  })
 }
 
 /**
