@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { requireRoom } from '../host/files.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
-import { typedName } from '../ui/ask.ts'
 import { compareKit, isPutBack, type Kit, type KitFile, openKit, putBack } from '../vault/restore.ts'
+import { consent } from './consent.ts'
 import { requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
@@ -55,7 +55,9 @@ export const restoreKitVerb = async (
 
 const restore = async (world: World, kit: Kit, paths: VaultPaths, options: RestoreOptions): Promise<void> => {
   const files = await chosen(world, kit, options)
-  await consent(world, kit.profile.vault, files, options.confirm)
+  const differing = files.filter((file) => file.now === 'differs').map((file) => file.path)
+  const consequence = `${differing.join(' and ')} will be replaced; the old ones are kept.`
+  if (differing.length > 0) await consent(world, kit.profile.vault, options.confirm, consequence)
   if (files.some(isPutBack)) await requireRoom(paths.state, restoreRoom)
   const kept = await putBack(kit, files, paths.state)
   tell(world, kit, files, kept, options)
@@ -74,21 +76,6 @@ const chosen = async (world: World, kit: Kit, { only = [] }: RestoreOptions): Pr
       },
     )
   return only.length === 0 ? files : files.filter((file) => only.includes(file.name))
-}
-
-const consent = async (
-  world: World,
-  vault: string,
-  files: readonly KitFile[],
-  given: string | undefined,
-): Promise<void> => {
-  const differing = files.filter((file) => file.now === 'differs').map((file) => file.path)
-  if (differing.length === 0 || given === vault) return
-  if (given !== undefined)
-    throw new Fault(Exit.usage, `--confirm says ${given}, the vault is called ${vault}`, {
-      stands: 'nothing was changed',
-    })
-  await typedName(world, vault, `${differing.join(' and ')} will be replaced; the old ones are kept.`)
 }
 
 const results = { missing: 'restored', differs: 'replaced', same: 'same', newer: 'kept' } as const
