@@ -90,12 +90,11 @@ const refuseUnfit = async (context: Context): Promise<void> => {
 const refuseIncomplete = ({ unreachable, profile }: Context): void => {
   const [first] = unreachable
   if (first === undefined) return
-  const [member, why] = first
+  const [, why] = first
   throw new Fault(
     Exit.unreachable,
     `${[...unreachable.keys()].join(', ')} cannot be reached, and all members are needed`,
     {
-      member,
       detail: why.message,
       stands: 'nothing was changed',
       next: `cloudvault discover ${profile.vault}   (when all servers answer)`,

@@ -132,7 +132,7 @@ const recordLost = async (): Promise<void> => {
   expect((await verb(lab(), ['up', 'photos'], 5)).stderr).toContain('cloudvault discover photos')
   await lab().server('gra').kill()
   const away = await verb(lab(), ['discover', 'photos', '--confirm', 'photos'], 4)
-  expect(away.stderr).toContain('cloudvault discover photos   (when all servers answer)')
+  expect(away.stderr).toContain('cloudvault discover photos (when all servers answer)')
   await lab().server('gra').start()
   await verb(lab(), ['discover', 'photos', '--confirm', 'photos'])
   expect(await identities()).toEqual(known)
