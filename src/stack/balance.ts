@@ -59,7 +59,7 @@ export const stopBalance = async (local: Host, at: string): Promise<void> => {
 }
 
 const balanceState = async (local: Host, at: string): Promise<BalanceState> =>
-  parseBalance((await local.run({ argv: ['btrfs', 'balance', 'status', at] })).stdout)
+  parseBalance((await local.run({ argv: ['btrfs', 'balance', 'status', at], deadline: 120_000 })).stdout)
 
 /** "Balance on '/m' is running\n1 out of about 4 chunks balanced (2 considered),  75% left" */
 export const parseBalance = (text: string): BalanceState => {

@@ -62,14 +62,15 @@ export const stopScrub = (local: Host, at: string): Promise<unknown> =>
 
 const begin = async (local: Host, at: string, resume: boolean): Promise<void> => {
   // 2: there is nothing to resume, because none was cut off.
-  if (resume && (await must(local, ['btrfs', 'scrub', 'resume', at], 60_000, [0, 2])) === 0) return
+  if (resume && (await must(local, ['btrfs', 'scrub', 'resume', at], 120_000, [0, 2])) === 0) return
   // -f starts although the record of an interrupted one says "running".
-  await must(local, ['btrfs', 'scrub', 'start', '-f', at], 60_000)
+  await must(local, ['btrfs', 'scrub', 'start', '-f', at], 120_000)
 }
 
 const scrubState = async (local: Host, at: string): Promise<ScrubState> => {
   const argv = ['btrfs', 'scrub', 'status', '-R', at]
-  const output = await local.run({ argv })
+  // It opens the mount point: while a member is silent that waits, and the scrub goes on all the same.
+  const output = await local.run({ argv, deadline: 120_000 })
   if (output.code !== 0) throw commandFailed(local.name, argv, output)
   return parseScrub(output.stdout)
 }

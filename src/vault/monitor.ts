@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Fault } from '../fault.ts'
 import { readRecord } from '../record/record.ts'
 import { onLinkDead } from '../stack/attach/linkdead.ts'
@@ -73,16 +74,24 @@ const oneAtATime = (work: () => Promise<unknown>): (() => void) => {
   }
 }
 
+/** What was cut off by an outage is soon tried again; what goes on failing, more and more seldom. Milliseconds. */
+const mendPauses = [10_000, 30_000, 60_000, 300_000]
+
 /** What cannot be mended now is mended when the member is back, or by the next `up`. */
-const mend = async ({ vault, supervisor, signal, say }: Watch): Promise<void> => {
-  const record = await readRecord(vault.paths.record)
-  if (!record?.resilver || (await cannotResilver(vault, supervisor)) !== null) return
-  say(`resilvering ${record.resilver.members.join(', ')}`)
-  try {
-    const { corrected } = await resilverAlone(vault, signal, () => {})
-    say(`resilvered: ${corrected} blocks mended; every copy is right`)
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error
-    say(`the resilver did not finish: ${error.message}`)
+const mend = async (watch: Watch): Promise<void> => {
+  const { vault, supervisor, signal, say } = watch
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    const record = await readRecord(vault.paths.record)
+    if (!record?.resilver || (await cannotResilver(vault, supervisor)) !== null) return
+    say(`resilvering ${record.resilver.members.join(', ')}`)
+    try {
+      const { corrected } = await resilverAlone(vault, signal, () => {})
+      say(`resilvered: ${corrected} blocks mended; every copy is right`)
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error
+      say(`the resilver did not finish: ${error.message}`)
+      const pause = mendPauses[Math.min(attempt, mendPauses.length - 1)]
+      await sleep(pause, undefined, { signal }).catch(() => {})
+    }
   }
 }

@@ -23,7 +23,7 @@ test('the rest takes as long as what was done; nothing is guessed at the beginni
 })
 
 test('in a line', () => {
-  expect(progressLine({ phase: 'mend', share: 0.434, done: 2048, corrected: 2, etaMs: 125_000 })).toBe(
+  expect(progressLine({ phase: 'mend', share: 0.437, done: 2048, corrected: 2, etaMs: 125_000 })).toBe(
     'mending (1 of 3): 43 %, 2 KiB read, 2 blocks mended, about 2 min left',
   )
   expect(progressLine({ phase: 'mirror', share: 0, done: 1, corrected: 0 })).toBe(
