@@ -1,7 +1,7 @@
 // `npm test`: everything, from a fresh clone on a bare Debian 12 with Node and npm. Sets this machine up, then lint,
-// types, structure, packaging, unit tests, the lab and the quick drills. Ends with the plain line "N passed, N failed".
+// types, structure, packaging, unit tests, the lab, the quick drills and a minute of soak. Ends with the plain line "N passed, N failed".
 //   npm test                    all
-//   npm test -- --only unit     one part: checks, unit, lab or drills
+//   npm test -- --only unit     one part: checks, unit, lab, drills or soak
 //   npm test -- --only lab NAME lab test files whose path contains NAME
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { drillTable, runDrills, scoreboard } from './drill-run.mjs'
@@ -88,6 +88,9 @@ if (wanted('drills')) {
   for (const line of scoreboard(drills)) console.log(line)
   for (const { no, title, result } of drills) count(`drill ${no}: ${title}`, result === 'survived')
 }
+
+if (wanted('soak'))
+  check('soak, one minute of faults', process.execPath, ['scripts/soak.mjs', '--minutes', '1'])
 
 for (const name of tally.broken) console.log(`failed: ${name}`)
 say(`${Math.round((Date.now() - started) / 1000)} s`)

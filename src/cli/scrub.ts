@@ -49,7 +49,10 @@ export const scrubVerb = async (
     }))
     if (state.uncorrectable === 0 && state.status === 'finished') {
       // Counted and mended: a new error must show as a new one.
-      await perform({ on: world.local, command: { argv: ['btrfs', 'device', 'stats', '-z', mount.at] } })
+      await perform({
+        on: world.local,
+        command: { argv: ['btrfs', 'device', 'stats', '-z', mount.at], deadline: 600_000 },
+      })
     }
     const damaged = await hit(world, mount.at, state)
     tell(world, { vault, state, found, damaged }, options.json === true)

@@ -11,6 +11,15 @@ const edgeBytes = 4 * 1024 * 1024
 const sampleBytes = 64 * 1024
 const samples = 32
 
+/** All places in one program; cmp's exit codes: 1 differs, 2 could not be read. */
+const compare = `device=$1; shift
+while [ $# -gt 0 ]; do
+  cmp --silent --ignore-initial="$1:0" --bytes="$2" "$device" /dev/zero
+  code=$?
+  [ $code -eq 0 ] || { echo "$1"; exit $code; }
+  shift 2
+done`
+
 /** @throws Fault 7 when any byte that was looked at is not zero */
 export const checkBlank = async (
   local: Host,
@@ -27,15 +36,22 @@ export const checkBlank = async (
       ({ from }) => from + sampleBytes <= sizeBytes,
     ),
   ]
-  for (const { from, bytes } of places) {
-    const argv = ['cmp', '--silent', `--ignore-initial=${from}:0`, `--bytes=${bytes}`, device, '/dev/zero']
-    const output = await local.run({ argv, deadline: 120_000 })
-    if (output.code === 0) continue
-    if (output.code !== 1) throw commandFailed(local.name, argv, output)
-    throw new Fault(Exit.decide, `the disk of ${member} is not blank (bytes from ${from} on are in use)`, {
-      member,
-      stands: 'nothing was written to it',
-      next: 'if it really may be lost, remove it on the server (cloudvault unprovision, then provision)',
-    })
-  }
+  const argv = [
+    'sh',
+    '-c',
+    compare,
+    'blank',
+    device,
+    ...places.flatMap(({ from, bytes }) => [`${from}`, `${bytes}`]),
+  ]
+  const output = await local.run({ argv, deadline: 300_000 })
+  if (output.code === 0) return
+  const from = /^\d+$/m.exec(output.stdout)?.[0]
+  if (output.code !== 1 || from === undefined)
+    throw commandFailed(local.name, ['cmp', device, '/dev/zero'], output)
+  throw new Fault(Exit.decide, `the disk of ${member} is not blank (bytes from ${from} on are in use)`, {
+    member,
+    stands: 'nothing was written to it',
+    next: 'if it really may be lost, remove it on the server (cloudvault unprovision, then provision)',
+  })
 }

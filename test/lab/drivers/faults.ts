@@ -119,6 +119,7 @@ export class Faults {
 /** Chosen anew for each session, counted up, or made up for one run: still the same point. */
 const samePoint = (what: string): string =>
   what
+    .replaceAll(/\s+/g, ' ')
     .replaceAll(/\b[0-9a-f]{32}\b/g, 'NONCE')
     .replace(/generation \d+/, 'generation N')
     .replaceAll(/\/kit-\w{6}/g, '/kit-NEW')
