@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import type { LocalMachine } from '../host/host.ts'
 import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
@@ -19,6 +18,7 @@ import { updateFirewall } from '../stack/link/plain.ts'
 import { type Mounted, mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import { complaint, cures } from './complaint.ts'
+import { kitReport } from './kit.ts'
 import { readProgress } from './progress.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
 
@@ -50,11 +50,15 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
   )
   const progress = mounted && record?.resilver ? await readProgress(vault.paths.progress) : null
   const judged = judge(profile, record, mounted, members, table)
+  const kit = await kitReport(profile, vault.paths, record)
   return {
     schema: 'cloudvault.status/1',
     at: new Date().toISOString(),
     vault: profile.vault,
     ...judged,
+    ...(judged.next.length === 0 && kit.state !== 'current'
+      ? { next: [`cloudvault kit ${profile.vault}`] }
+      : {}),
     redundancy: profile.filesystem.redundancy,
     providers: new Set(profile.members.map((member) => member.provider)).size,
     ...(mounted ? { mountedAt: profile.mount.at, readOnly: mounted.readOnly } : {}),
@@ -65,7 +69,7 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
     members: withBehind(members),
     ...(progress ? { resilver: progress } : {}),
     ...(record?.phase === 'created' ? { scrub: record.scrub ?? { state: 'never' } } : {}),
-    kit: await kitReport(vault),
+    kit,
   }
 }
 
@@ -234,14 +238,4 @@ const withBehind = (members: readonly MemberReport[]): MemberReport[] => {
   return members.map((member) =>
     member.generation === undefined ? member : { ...member, generationBehind: newest - member.generation },
   )
-}
-
-const kitReport = async ({ record, paths }: Looked): Promise<NonNullable<StatusReport['kit']>> => {
-  if (!record?.kit) return { state: 'missing' }
-  const [kit, keys] = await Promise.all([
-    stat(record.kit.path).catch(() => null),
-    stat(paths.keyring).catch(() => null),
-  ])
-  if (!kit) return { state: 'current', writtenAt: record.kit.at }
-  return { state: keys && keys.mtimeMs > kit.mtimeMs ? 'outdated' : 'current', writtenAt: record.kit.at }
 }

@@ -1,9 +1,12 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { commandFailed } from '../engine/action.ts'
-import { updateRecord } from '../record/record.ts'
+import type { Profile } from '../profile/profile.ts'
+import type { VaultPaths } from '../record/paths.ts'
+import { type RecordData, updateRecord } from '../record/record.ts'
 import type { Vault } from '../stack/vault.ts'
 import { runbook } from './runbook.ts'
+import type { KitReport } from './status.ts'
 
 /**
  * The recovery kit: one file with everything but the passphrase. Losing this machine and keeping the kit and the
@@ -58,4 +61,21 @@ export const writeKit = async (vault: Vault, directory: string): Promise<string>
 const run = async ({ local }: Vault, argv: readonly string[]): Promise<void> => {
   const output = await local.run({ argv })
   if (output.code !== 0) throw commandFailed(local.name, argv, output)
+}
+
+/**
+ * Whether the kit holds what is here now. One that lies elsewhere cannot be looked at: what counts is when it was
+ * written, and whether keyring or headers have changed since.
+ */
+export const kitReport = async (
+  profile: Profile,
+  paths: VaultPaths,
+  record: RecordData | null,
+): Promise<KitReport> => {
+  if (!record?.kit) return { state: 'missing' }
+  const files = [paths.keyring, ...profile.members.map((member) => paths.header(member.name))]
+  const facts = await Promise.all(files.map((file) => stat(file).catch(() => null)))
+  const written = Date.parse(record.kit.at)
+  const outdated = facts.some((file) => file !== null && file.mtimeMs > written)
+  return { state: outdated ? 'outdated' : 'current', writtenAt: record.kit.at }
 }

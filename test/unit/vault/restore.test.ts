@@ -5,7 +5,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Exit } from '../../../src/fault.ts'
 import { LocalHost } from '../../../src/host/local.ts'
 import type { Profile } from '../../../src/profile/profile.ts'
+import { vaultPaths } from '../../../src/record/paths.ts'
 import type { RecordData } from '../../../src/record/record.ts'
+import { kitReport } from '../../../src/vault/kit.ts'
 import { compareKit, type Kit, openKit, putBack } from '../../../src/vault/restore.ts'
 
 /** A kit that is put back onto a machine in every state: nothing is lost, and nothing newer is overwritten. */
@@ -85,4 +87,17 @@ test('what is no kit is refused before anything is written', async () => {
   const folder = await mkdtemp(join(root, 'unpacked-'))
   await expect(openKit(local, join(root, 'none.tar'), folder)).rejects.toMatchObject({ exit: Exit.missing })
   await expect(openKit(local, join(root, 'photos.yaml'), folder)).rejects.toMatchObject({ exit: Exit.trust })
+})
+
+test('a kit is outdated as soon as the keyring is newer, wherever the kit lies', async () => {
+  await restored()
+  const paths = vaultPaths('photos', env)
+  const written = (at: Date) => ({
+    ...kit.record,
+    kit: { path: '/media/usb/gone.tar', at: at.toISOString() },
+  })
+  const state = async (at: Date) => (await kitReport(kit.profile, paths, written(at))).state
+  expect(await state(new Date(Date.now() + 1000))).toBe('current')
+  expect(await state(new Date(Date.now() - 60_000))).toBe('outdated')
+  expect((await kitReport(kit.profile, paths, kit.record)).state).toBe('missing')
 })
