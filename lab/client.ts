@@ -18,7 +18,7 @@ import {
 import { exec, interact, LabError, type Result, until } from './exec.ts'
 import { net, type Seat } from './names.ts'
 import { setLink } from './network.ts'
-import { aliveSince, allPids, pidsByArgument, pidTitle, signal, startOf } from './processes.ts'
+import { aliveSince, allPids, isTraced, pidsByArgument, pidTitle, signal, startOf } from './processes.ts'
 import { type Running, type StartOptions, startInGuest } from './running.ts'
 import type { LabState } from './state.ts'
 
@@ -153,6 +153,44 @@ export class LabClient {
     if (this.running) throw new LabError('the client runs already')
     await prepareClient(this.#state)
     const pid = launchKernel(this.#state, this.#address)
+    await this.#booted(pid)
+    await this.#connect()
+  }
+
+  /**
+   * Reboots it as a person does, by `systemctl reboot`: with everything that systemd does before. User-Mode Linux
+   * starts again by itself, in the same process.
+   * @param deadlineMs for the way down; default 300,000
+   * @returns milliseconds from the command to the new kernel's sshd
+   * @throws LabError when it does not go down within the deadline, or does not come up again
+   */
+  async reboot(deadlineMs = 300_000): Promise<number> {
+    const began = Date.now()
+    const [pid] = this.#kernelPids()
+    if (pid === undefined) throw new LabError('the client does not run')
+    const booted = path.join(scratch(this.#state), 'booted')
+    rmSync(booted, { force: true })
+    await this.run('systemctl reboot', { allowFail: true, deadlineMs: 30_000 }).catch(() => {})
+    await until('the client goes down and boots', deadlineMs, () => existsSync(booted), 250)
+    this.#endMaster()
+    await this.#connect()
+    return Date.now() - began
+  }
+
+  /**
+   * Its kernel stops where it is, and everything in it: the world sees a laptop that sleeps. (Suspend does not exist in
+   * User-Mode Linux. What differs: all clocks of this one jump on waking, a suspended one's CLOCK_MONOTONIC does not.)
+   */
+  standStill(): void {
+    // Its user processes are traced by the kernel, which alone may stop and start them.
+    for (const pid of this.#kernelPids().filter((one) => !isTraced(one))) signal(pid, 'SIGSTOP')
+  }
+
+  wake(): void {
+    for (const pid of this.#kernelPids().filter((one) => !isTraced(one))) signal(pid, 'SIGCONT')
+  }
+
+  async #booted(pid: number): Promise<void> {
     const start = startOf(pid)
     const booted = path.join(scratch(this.#state), 'booted')
     const console = (): string =>
@@ -167,7 +205,6 @@ export class LabClient {
     }).catch((error: unknown) => {
       throw error instanceof LabError ? new LabError(`${error.message}\n${console()}`) : error
     })
-    await this.#connect()
   }
 
   /** One patient connection that all commands share: a handshake in the guest takes a second or more. */
@@ -193,6 +230,11 @@ export class LabClient {
       for (const pid of pids) signal(pid, 'SIGKILL')
       return pids.length === 0
     })
+    this.#endMaster()
+  }
+
+  /** The shared connection to a kernel that is gone. */
+  #endMaster(): void {
     const socket = muxArgv(this.#state)[2] ?? ''
     for (const pid of allPids()) if (isMaster(pid, socket)) signal(pid, 'SIGKILL')
     rmSync(socket, { force: true })

@@ -39,6 +39,9 @@ const parentOf = (pid: number): number => {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
 }
 
+/** Whether another process holds it by ptrace(2). */
+export const isTraced = (pid: number): boolean => !/^TracerPid:\t0$/m.test(read(`/proc/${pid}/status`))
+
 const numberInside = (pid: number): string =>
   /^NSpid:.*\t(\d+)$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? ''
 

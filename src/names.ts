@@ -18,6 +18,12 @@ export const linkUnit = (vault: string, member: string): string => `${memberId(v
 /** The local server that answers every request of a parked member with an error. */
 export const parkUnit = (vault: string, member: string): string => `${memberId(vault, member)}-park`
 export const monitorUnit = (vault: string): string => `cv-${vault}-monitor`
+/** Transient, while the vault stands: its stop command is what takes the vault down when the machine goes down. */
+export const keeperUnit = (vault: string): string => `cv-${vault}-keeper.service`
+/** Installed by `enable`, removed by `disable`: brings the vault up at boot. */
+export const bootUnit = (vault: string): string => `cloudvault-${vault}.service`
+/** The passphrase as `enable` keeps it for the boot, encrypted for this machine. */
+export const bootCredential = (vault: string): string => `cloudvault.${vault}`
 
 /** nftables takes no dashes in bare identifiers; a vault's name has no underscore, so this stays unambiguous. */
 export const nftTable = (vault: string, member: string): string =>

@@ -7,7 +7,7 @@ import type { Secret } from '../host/secret.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import { unlockKeyring } from '../keyring/keyring.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
-import { memberId } from '../names.ts'
+import { bootCredential, memberId } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
@@ -62,6 +62,7 @@ export class Context {
    * @param goingUp the verb attaches: sessions without a device get a new nonce
    * @param room bytes that the verb is going to write into the state directory
    * @param rebuild a damaged record counts as lost
+   * @param waitMs milliseconds that another cloudvault is waited for; default none
    * @throws Fault 2 profile, 3 no room for what must be written down, 5 damaged record, 6 another cloudvault is at work on it
    */
   static async open(
@@ -72,13 +73,14 @@ export class Context {
       readonly goingUp?: boolean
       readonly room?: number
       readonly rebuild?: boolean
+      readonly waitMs?: number
     },
   ): Promise<Context> {
     const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
     // Typed inside the vault, we and what we start would be what keeps it busy.
     if (options.change) process.chdir('/')
-    const locks = options.change ? [await world.local.lock(paths.lock, profile.vault)] : []
+    const locks = options.change ? [await world.local.lock(paths.lock, profile.vault, options.waitMs)] : []
     const release = async (): Promise<void> => {
       for (const lock of locks) await lock.release()
     }
@@ -146,12 +148,14 @@ export class Context {
   /** Asks for the passphrase and opens the keyring, before the first row is drawn. */
   async unlock(): Promise<void> {
     if (this.#key) return
-    const passphrase = await passphraseFrom(this.profile.unlock.passphrase, this.#world, () =>
+    const { vault, unlock } = this.profile
+    const ask = (): Promise<Secret> =>
       password(this.#world, {
-        message: `Passphrase of ${this.profile.vault}:`,
+        message: `Passphrase of ${vault}:`,
         flag: 'another passphrase source in the profile (file, command or credential)',
-      }),
-    )
+      })
+    const source = unlock.passphrase
+    const passphrase = await passphraseFrom(source, this.#world, ask, bootCredential(vault))
     try {
       this.#key = await unlockKeyring(this.#world.local, keyringOf(this.vault), passphrase)
     } finally {

@@ -108,6 +108,7 @@ const takeDown = async (world: World, context: Context, which: 'opened' | 'all')
     readOnly: true, // nothing is proved
     allowStale: false,
     watch: null,
+    takeDown: null,
   }).steps.filter((step) => which === 'all' || !/^(kernel|session|link|attach)\b/.test(step.name))
   const ours = (step: Step): boolean => !step.shared || receipt.state(step.name) !== null
   const { failures } = await unwind(steps, { receipt, perform: world.perform, observe: () => {} }, ours)
@@ -178,6 +179,7 @@ const build = async (
         readOnly: false,
         allowStale: false,
         watch: null,
+        takeDown: null,
       }
       const { steps } = vaultSteps(vault, record, options)
       const outcome = await climb(steps, run(observe))

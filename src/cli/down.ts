@@ -1,12 +1,15 @@
 import type { Step } from '../engine/step.ts'
 import { type Unwound, unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { systemdRuns } from '../host/systemd.ts'
 import { memberId, parkUnit } from '../names.ts'
 import { readRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
+import { restUntilBoot } from '../stack/boot.ts'
 import { emptyRecord } from '../stack/format.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
+import { endHolders } from '../stack/stopping.ts'
 import { report } from '../ui/report.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
@@ -21,7 +24,12 @@ export interface DownOptions {
   readonly kill?: boolean
   /** The vault's name: consent without a question. */
   readonly confirm?: string
+  /** Said by the keeper's unit: nobody can be asked, and when the machine goes down every program ends anyway. */
+  readonly stopping?: boolean
 }
+
+/** An `up` or a scrub that was told to end finishes its running command first. */
+const lockPatience = 120_000
 
 /**
  * `cloudvault down`: the way back, and it returns only when every member provably has everything. It works from names
@@ -29,8 +37,15 @@ export interface DownOptions {
  */
 export const downVerb = async (world: World, name: string, options: DownOptions): Promise<ExitCode> => {
   requireRoot(world, 'down', name)
-  const context = await Context.open(world, name, { change: true })
+  const context = await Context.open(world, name, {
+    change: true,
+    ...(options.stopping ? { waitMs: lockPatience } : {}),
+  })
   try {
+    if (options.stopping) {
+      const say = (line: string) => world.stderr.write(`${line}\n`)
+      await endHolders(world.local, context.profile.mount.at, say)
+    }
     await context.adoptSessions('all')
     const { steps, writes, took } = await planDown(context)
     if (options.dryRun) {
@@ -54,7 +69,12 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
     const unreleased = left.failures.filter(isUnreleased)
     if (left.failures.length > unreleased.length) throw failed(context, left)
     if (left.interrupted) throw interrupted(context, left)
+    const again = (await systemdRuns()) && (await restUntilBoot(world.local, context.profile.vault))
     const exit = await tell(world, context, left.undone, writes ? took : null, options.json === true)
+    if (again && !options.json && !options.stopping) {
+      const { vault } = context.profile
+      world.stdout.write(`it comes up again at the next boot   (cloudvault disable ${vault}: no more)\n`)
+    }
     for (const { error } of unreleased) report(world, error, { json: false })
     return exit === Exit.ok && unreleased.length > 0 ? Exit.unreachable : exit
   } finally {
@@ -92,6 +112,7 @@ const planDown = async (context: Context) => {
     readOnly,
     allowStale: true,
     watch: [],
+    takeDown: (await systemdRuns()) ? [] : null,
   })
   return { steps, writes: !readOnly, took: members.map((member) => member.name) }
 }

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
+import { findCredential } from '../keyring/credential.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
 import { newRecoveryKey } from '../keyring/recovery.ts'
 import {
@@ -13,6 +14,7 @@ import {
   type Slot,
   slotOf,
 } from '../keyring/slots.ts'
+import { bootCredential } from '../names.ts'
 import type { PassphraseSource } from '../profile/profile.ts'
 import { keyringOf } from '../stack/home.ts'
 import { newPassword, password, typedName } from '../ui/ask.ts'
@@ -56,7 +58,8 @@ export const keyVerb = async (
     const done = await work[action as Action]({ world, context, options, slots: before, slot })
     const slots = await listSlots(world.local, keyringOf(context.vault))
     const kit = action === 'list' ? null : await renewKit(context)
-    tell(world, context, { ...done, action, slots, kit }, options.json === true)
+    const kept = (await findCredential(bootCredential(context.profile.vault))) !== null
+    tell(world, context, { ...done, action, slots, kit, kept }, options.json === true)
     return Exit.ok
   } finally {
     await context.close()
@@ -198,6 +201,8 @@ interface Told extends Done {
   readonly action: string
   readonly slots: readonly Slot[]
   readonly kit: string | null
+  /** `enable` keeps a passphrase for the boot. */
+  readonly kept: boolean
 }
 
 const tell = (world: World, context: Context, told: Told, json: boolean): void => {
@@ -215,9 +220,13 @@ const tell = (world: World, context: Context, told: Told, json: boolean): void =
   }
   const lines = slots.map((slot) => `slot ${slot.number}  ${slot.kind}  ${slot.kdf}`)
   if (action !== 'list') lines.push(`${vault}: ${told.said}`, kitLine(vault, kit))
+  if (told.kept && action !== 'list') lines.push(keptLine(vault))
   if (recovery) lines.push(`recovery key, shown this once; keep it away from the servers:`, recovery)
   world.stdout.write(`${lines.join('\n')}\n`)
 }
+
+const keptLine = (vault: string): string =>
+  `next: cloudvault enable ${vault}   (makes sure that the passphrase kept for the boot still opens it)`
 
 const kitLine = (vault: string, kit: string | null): string =>
   kit

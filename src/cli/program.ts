@@ -178,6 +178,7 @@ verb('down <name>', 'unmount and close; returns when every server provably has e
   .addOption(json())
   .option('--kill', 'end the programs that use the vault; shows them and asks first')
   .addOption(confirm())
+  .addOption(new Option('--stopping', 'said by the unit that ends with the machine').hideHelp())
   .action((name: string, options: object) =>
     runs(async () => (await import('./down.ts')).downVerb)(name, options),
   )
@@ -261,6 +262,26 @@ verb('key <action> <name> [slot]', 'who may open the vault: list, change, add, r
   .option('--recovery', 'add: make a recovery key')
   .action((action: string, name: string, slot: string | undefined, options: object) =>
     runs(async () => (await import('./key.ts')).keyVerb)(action, name, slot, options),
+  )
+
+verb(
+  'enable <name>',
+  'bring the vault up at every boot; asks for the passphrase once, and tries everything now',
+  ['sudo cloudvault enable photos'],
+)
+  .addOption(dryRun())
+  .addOption(json())
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./enable.ts')).enableVerb)(name, options),
+  )
+
+verb('disable <name>', 'leave the vault down at the next boot; takes away what enable made here', [
+  'sudo cloudvault disable photos',
+])
+  .addOption(dryRun())
+  .addOption(json())
+  .action((name: string, options: object) =>
+    runs(async () => (await import('./disable.ts')).disableVerb)(name, options),
   )
 
 verb('runbook <name>', 'print how to open the vault by hand, without cloudvault', [

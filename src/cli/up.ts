@@ -1,10 +1,12 @@
 import { climb } from '../engine/climb.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { systemdRuns } from '../host/systemd.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
 import { checkHome } from '../stack/home.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { tasks } from '../ui/tasks.ts'
+import { inBackground } from './background.ts'
 import { consent } from './consent.ts'
 import { Context, groupsOf, requireRoot } from './context.ts'
 import { checkFlags, type Part, participants, standing } from './participants.ts'
@@ -51,7 +53,10 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
       readOnly,
       allowStale: options.allowStale === true,
       acceptRollback: options.acceptRollback === true,
-      watch: [...world.self, 'monitor', context.profile.path],
+      watch: inBackground(world, ['monitor', context.profile.path]),
+      takeDown: (await systemdRuns())
+        ? inBackground(world, ['down', context.profile.path, '--stopping'])
+        : null,
     })
     if (options.dryRun) {
       await printPlan(world, 'cloudvault.up/1', plan.steps, 'up', options.json === true)

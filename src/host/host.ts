@@ -46,7 +46,8 @@ export interface LocalMachine extends Host {
   runForSecret(command: Command): Promise<{ code: number | null; secret: Secret; stderr: string }>
   /**
    * Holds flock(1) on a file until released or until this process ends, however it ends.
+   * @param waitMs milliseconds to wait for somebody else who holds it; default none
    * @throws Fault 6 when somebody else holds it
    */
-  lock(path: string, what: string): Promise<{ release(): Promise<void> }>
+  lock(path: string, what: string, waitMs?: number): Promise<{ release(): Promise<void> }>
 }

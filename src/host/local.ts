@@ -33,13 +33,13 @@ export class LocalHost implements LocalMachine {
   }
 
   /** A kernel lock held by a child that ends with us: a file's age or a pid in it can lie after a crash or a suspend. */
-  async lock(path: string, what: string): Promise<{ release(): Promise<void> }> {
+  async lock(path: string, what: string, waitMs = 0): Promise<{ release(): Promise<void> }> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
       throw unwritable('the state directory', dirname(path), error).with({ stands: 'nothing was changed' })
     })
     const holder = execa(
       'flock',
-      ['--nonblock', '--conflict-exit-code', '6', path, 'sh', '-c', 'echo held; exec cat'],
+      ['--timeout', `${waitMs / 1000}`, '--conflict-exit-code', '6', path, 'sh', '-c', 'echo held; exec cat'],
       {
         detached: true,
         reject: false,

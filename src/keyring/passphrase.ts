@@ -1,4 +1,4 @@
-import { constants, open } from 'node:fs/promises'
+import { constants, open, stat } from 'node:fs/promises'
 import { Exit, Fault } from '../fault.ts'
 import type { LocalMachine } from '../host/host.ts'
 import { Secret } from '../host/secret.ts'
@@ -10,6 +10,7 @@ import type { PassphraseSource } from '../profile/profile.ts'
 const largest = 8 * 1024 * 1024
 
 /**
+ * @param atBoot name of the credential that stands in for an answer when this process runs as the unit of `enable`
  * @param ask asks on the terminal; throws Fault 2 when there is none
  * @throws Fault 9 when the source cannot be read, is empty, or is open to others
  */
@@ -17,9 +18,12 @@ export const passphraseFrom = async (
   source: PassphraseSource,
   world: { local: LocalMachine; env: Readonly<Record<string, string | undefined>>; uid: number },
   ask: () => Promise<Secret>,
+  atBoot?: string,
 ): Promise<Secret> => {
   switch (source.kind) {
     case 'prompt':
+      if (atBoot && (await isGiven(atBoot, world.env)))
+        return notEmpty(await fromCredential(atBoot, world), `credential ${atBoot}`)
       return notEmpty(await ask(), 'the answer')
     case 'file':
       return notEmpty(await fromFile(source.path, world.uid), source.path)
@@ -70,6 +74,12 @@ const fromCommand = async (argv: readonly string[], local: LocalMachine): Promis
   }
   return withoutNewline(result.secret.reveal())
 }
+
+const isGiven = (name: string, env: Readonly<Record<string, string | undefined>>): Promise<boolean> =>
+  stat(`${env.CREDENTIALS_DIRECTORY}/${name}`).then(
+    () => env.CREDENTIALS_DIRECTORY !== undefined,
+    () => false,
+  )
 
 const fromCredential = async (
   name: string,

@@ -28,6 +28,8 @@ export interface VaultPaths {
   readonly progress: string
   /** flock(1) on this file is held by who resilvers: the monitor, or a person's command. */
   readonly resilverLock: string
+  /** What the keeper runs when the machine goes down: see stack/keeper.ts. */
+  readonly takeDown: string
   /** Where the parking server of a member listens. */
   parkSocket(member: string): string
   /** Local end of a member's link. */
@@ -52,6 +54,7 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     run,
     progress: join(run, 'resilver.json'),
     resilverLock: join(run, 'resilver.lock'),
+    takeDown: join(run, 'take-down'),
     parkSocket: (member) => join(run, `${member}.park`),
     socket: (member) => join(run, `${member}.sock`),
   }

@@ -39,7 +39,7 @@ export const removeSteps = async (steps: readonly Step[], run: Run): Promise<App
 const watched = async <T>(step: Step, run: Run, work: () => Promise<T>): Promise<T> => {
   if (run.signal.aborted) {
     throw new Fault(Exit.interrupted, 'interrupted between two steps', {
-      stands: 'what was made so far stays and is in the receipt on the server',
+      stands: 'what was made so far stays',
       next: 'the same command goes on from there',
     })
   }

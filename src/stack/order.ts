@@ -4,6 +4,7 @@ import type { Member } from '../profile/profile.ts'
 import type { RecordData } from '../record/record.ts'
 import { assemble } from './assemble.ts'
 import { attach } from './attach.ts'
+import { keeper } from './keeper.ts'
 import { kernel } from './kernel.ts'
 import { type Link, linkOf } from './link/link.ts'
 import { openLuks } from './luks.ts'
@@ -55,6 +56,8 @@ export const vaultSteps = (
     readonly acceptRollback?: boolean
     /** Program and arguments that watch this vault; none while it is being created. */
     readonly watch: readonly string[] | null
+    /** Program and arguments that take this vault down when the machine goes down; null where nobody would run them. */
+    readonly takeDown: readonly string[] | null
   },
 ): { readonly steps: readonly Step[]; readonly stacks: readonly MemberStack[] } => {
   const stacks = options.members.map((member) =>
@@ -77,19 +80,23 @@ export const vaultSteps = (
   const place = mountPoint(vault)
   const mounted = mount(vault, { readOnly, members, silence, needs: [together.name, place.name] })
   const watching = options.watch ? [watcher(silence, options.watch, mounted.name)] : []
-  return {
-    steps: [
-      kernel(vault.local),
-      ...stacks.flatMap((stack) => stack.steps),
-      ...opens,
-      place,
-      together,
-      mounted,
-      ...watching,
-    ],
-    stacks,
-  }
+  const steps = [
+    kernel(vault.local),
+    ...stacks.flatMap((stack) => stack.steps),
+    ...opens,
+    place,
+    together,
+    mounted,
+    ...watching,
+  ]
+  if (options.takeDown === null) return { steps, stacks }
+  const kept = keeper(vault, options.takeDown)
+  return { steps: [kept, ...steps.map((step) => onTopOf(kept, step))], stacks }
 }
+
+/** What stands on nothing stands on this. */
+const onTopOf = (ground: Step, step: Step): Step =>
+  step.needs.length > 0 ? step : { ...step, needs: [ground.name] }
 
 /** The monitor goes first on the way down: it must not reconnect what is being taken apart. */
 const watcher = (silence: Silence, argv: readonly string[], needs: string): Step => {

@@ -1,7 +1,8 @@
-import { readFile, readlink, rm, stat } from 'node:fs/promises'
+import { readFile, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Action, Finding } from '../engine/step.ts'
 import type { Host } from '../host/host.ts'
+import { systemdRuns } from '../host/systemd.ts'
 
 /**
  * Processes that must live on after cloudvault has ended (pumps, the monitor): transient units where systemd runs the
@@ -21,13 +22,13 @@ export interface Supervisor {
 
 /** @param run directory for pid files and logs when there is no systemd */
 export const supervisor = async (local: Host, run: string): Promise<Supervisor> =>
-  (await there('/run/systemd/system')) ? systemdSupervisor(local) : daemonSupervisor(local, run)
+  (await systemdRuns()) ? systemdSupervisor(local) : daemonSupervisor(local, run)
 
-const there = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )
+/**
+ * Without default dependencies systemd leaves it alone when the machine goes down, however late that `down` needs it;
+ * and it can still be started then (the parking server of a member that turns silent at the last moment).
+ */
+const untouched = ['--property=DefaultDependencies=no', '--property=IgnoreOnIsolate=yes']
 
 const systemdSupervisor = (local: Host): Supervisor => ({
   probe: async (name) => {
@@ -53,6 +54,8 @@ const systemdSupervisor = (local: Host): Supervisor => ({
             '--property=Restart=always',
             '--property=RestartSec=1',
           ],
+          ...untouched,
+          `--description=cloudvault: ${name.replace(/^cv-/, '')}`,
           ...['--property=StartLimitIntervalSec=0', '--property=LimitCORE=0', '--', ...argv],
         ],
       },
