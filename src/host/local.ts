@@ -6,7 +6,7 @@ import { unwritable } from './files.ts'
 import { type Command, defaultDeadline, type LocalMachine, type Output } from './host.ts'
 import { Secret } from './secret.ts'
 
-/** Taking a lock waits for nobody; only starting flock(1) and touching its file take time. */
+/** Starting flock(1) and touching its file; waiting for somebody else comes on top. */
 const lockDeadline = 30_000
 
 /**
@@ -50,7 +50,7 @@ export class LocalHost implements LocalMachine {
     const held = await Promise.race([
       new Promise<true>((resolve) => holder.stdout.once('data', () => resolve(true))),
       holder.then((ended) => ended),
-      goneQuiet(lockDeadline),
+      goneQuiet(lockDeadline + waitMs),
     ])
     if (held === 'stuck') holder.kill('SIGKILL')
     if (held === 'stuck' || (held !== true && held.exitCode !== 6)) {
