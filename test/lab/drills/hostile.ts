@@ -9,7 +9,8 @@ import type { Lab, LabServer } from '../../../lab/index.ts'
 
 /** What drivers/hostile.mjs understands; nothing is an honest server that writes through. */
 export interface Behaviour {
-  readonly keep?: 'memory' | 'lie' | 'lie-large'
+  readonly keep?: 'memory' | 'lie'
+  readonly from?: number
   readonly readErrors?: number
   readonly writeErrors?: 'ENOSPC'
   readonly replies?: 'magic' | 'twice' | 'half' | 'stranger'

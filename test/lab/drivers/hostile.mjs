@@ -3,7 +3,8 @@
 // says, which may change at any moment.
 //   node hostile.mjs CONFIG BEHAVIOUR
 // Behaviour (JSON; {} is an honest server that writes through):
-//   keep          "disk" · "memory": until a flush or FUA · "lie": in memory, flushed or not · "lie-large": so for requests of 64 KiB and more
+//   keep          "disk" · "memory": until a flush or FUA · "lie": in memory, flushed or not
+//   from          bytes: keeps so only what lies beyond this offset
 //   readErrors    share of reads that answer EIO        writeErrors  "ENOSPC": every write
 //   replies       "magic" · "twice" · "half" · "stranger": from now on, the first reply of every connection included
 //   greeting      "magic": nonsense in the handshake    flush        false: is not offered
@@ -52,7 +53,7 @@ const read = (offset, length) => {
 }
 
 const write = (bytes, offset, keep) => {
-  const holds = keep === 'memory' || keep === 'lie' || (keep === 'lie-large' && bytes.length >= 64 * 1024)
+  const holds = keep !== 'disk' && offset >= (behaviour().from ?? 0)
   if (!holds) fs.writeSync(file, bytes, 0, bytes.length, offset)
   for (let at = 0; at < bytes.length; at += block) {
     const number = (offset + at) / block
