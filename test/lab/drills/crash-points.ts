@@ -1,4 +1,5 @@
-import { closeSync, copyFileSync, openSync, readSync, writeSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import type { Lab, LabServer } from '../../../lab/index.ts'
 import { behave } from './hostile.ts'
@@ -12,9 +13,13 @@ const disk = '/srv/cloudvault/photos.img'
 const log = '/srv/hostile/log'
 const inside = (server: LabServer, file: string): string => path.join(server.root, file)
 
+/** Without its holes, a disk of half a gigabyte would be written fifty times over. */
+const copySparse = (from: string, to: string): unknown =>
+  execFileSync('cp', ['--sparse=always', '--reflink=auto', from, to])
+
 /** Beginning with the vault down: the disk as it is now is kept, and every write from the next `up` on is logged. */
 export const logWrites = (lab: Lab, server: LabServer): void => {
-  copyFileSync(inside(server, disk), path.join(lab.dir, 'played.img'))
+  copySparse(inside(server, disk), path.join(lab.dir, 'played.img'))
   behave(server, { log })
 }
 
@@ -88,9 +93,11 @@ export const playBack = async (
         readSync(source, data, 0, length, bytes)
         writeSync(target, data, 0, length, offset)
       }
-      const image = path.join(lab.dir, 'point.img')
-      copyFileSync(played, image)
+      // A name of its own: the client would go on seeing what it remembers of an older file.
+      const image = path.join(lab.dir, `point-${point}.img`)
+      copySparse(played, image)
       await look(image, (entries[point] as Entry).at)
+      rmSync(image)
     }
     return { flushes: entries.filter((entry) => entry.flush).length, points: points.length }
   } finally {
