@@ -1,5 +1,4 @@
 import { Receipt } from '../engine/receipt.ts'
-import type { Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import { requireRoom } from '../host/files.ts'
 import type { Command, Host } from '../host/host.ts'
@@ -242,13 +241,4 @@ export const requireRoot = (world: World, verb: string, name: string): void => {
     stands: 'nothing was changed',
     next: `sudo cloudvault ${verb} ${name}`,
   })
-}
-
-/** Rows for ui/tasks.ts: steps of one member together, the rest under the vault. */
-export const groupsOf = (vault: string, members: readonly string[], steps: readonly Pick<Step, 'name'>[]) => {
-  const memberOf = (step: string): string => members.find((member) => step.endsWith(` ${member}`)) ?? vault
-  return [...members, vault].map((name) => ({
-    group: name,
-    steps: steps.map((step) => step.name).filter((step) => memberOf(step) === name),
-  }))
 }

@@ -15,9 +15,9 @@ import { newPassword } from '../ui/ask.ts'
 import { tasks } from '../ui/tasks.ts'
 import { writeKit } from '../vault/kit.ts'
 import { consent } from './consent.ts'
-import { Context, groupsOf, requireRoot } from './context.ts'
+import { Context, requireRoot } from './context.ts'
 import { keepItElsewhere } from './kit.ts'
-import { printPlan } from './plan.ts'
+import { groupsOf, printPlan } from './plan.ts'
 import type { World } from './world.ts'
 
 /**

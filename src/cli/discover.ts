@@ -13,8 +13,8 @@ import { mountAt } from '../stack/mount.ts'
 import { memberStack } from '../stack/order.ts'
 import { tasks } from '../ui/tasks.ts'
 import { consent } from './consent.ts'
-import { Context, groupsOf, requireRoot } from './context.ts'
-import { printPlan } from './plan.ts'
+import { Context, requireRoot } from './context.ts'
+import { groupsOf, printPlan } from './plan.ts'
 import type { World } from './world.ts'
 
 /**

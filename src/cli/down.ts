@@ -12,9 +12,9 @@ import { vaultSteps } from '../stack/order.ts'
 import { endHolders } from '../stack/stopping.ts'
 import { report } from '../ui/report.ts'
 import { tasks } from '../ui/tasks.ts'
-import { Context, groupsOf, requireRoot } from './context.ts'
+import { Context, requireRoot } from './context.ts'
 import { endPrograms } from './down-kill.ts'
-import { printPlan } from './plan.ts'
+import { groupsOf, printPlan } from './plan.ts'
 import type { World } from './world.ts'
 
 export interface DownOptions {

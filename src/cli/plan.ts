@@ -72,3 +72,12 @@ export const printPlan = async (
   }
   world.stdout.write('nothing was changed (dry run)\n')
 }
+
+/** Rows for ui/tasks.ts: steps of one member together, the rest under the vault. */
+export const groupsOf = (vault: string, members: readonly string[], steps: readonly Pick<Step, 'name'>[]) => {
+  const memberOf = (step: string): string => members.find((member) => step.endsWith(` ${member}`)) ?? vault
+  return [...members, vault].map((name) => ({
+    group: name,
+    steps: steps.map((step) => step.name).filter((step) => memberOf(step) === name),
+  }))
+}

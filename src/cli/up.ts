@@ -8,9 +8,9 @@ import { vaultSteps } from '../stack/order.ts'
 import { tasks } from '../ui/tasks.ts'
 import { inBackground } from './background.ts'
 import { consent } from './consent.ts'
-import { Context, groupsOf, requireRoot } from './context.ts'
+import { Context, requireRoot } from './context.ts'
 import { checkFlags, type Part, participants, standing } from './participants.ts'
-import { printPlan } from './plan.ts'
+import { groupsOf, printPlan } from './plan.ts'
 import type { World } from './world.ts'
 
 /** `cloudvault up`: sessions, links, devices, encryption, filesystem, mount. A second `up` changes nothing. */

@@ -201,8 +201,11 @@ const prove = async (vault: Vault, options: AssembleOptions): Promise<void> => {
   const { answered, silent } = await readBack(vault, options)
   const [failure] = silent.values()
   if (Object.keys(answered).length === 0) {
-    // All are parked: nothing is proved, and the record goes on saying that it was not closed properly.
-    if (await allParked(options.silence)) return
+    // All are parked: nothing is proved, and the next up looks at everything as after a crash.
+    if (await allParked(options.silence)) {
+      const since = open?.since ?? new Date().toISOString()
+      return writeRecord(vault.paths.record, { ...closed, open: { bootId: '', since } })
+    }
     throw failure ?? new Fault(Exit.unreachable, 'no member answers')
   }
   const verdict = freshness(answered, record.generation)

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import type { Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
@@ -19,6 +20,11 @@ import type { Vault } from './vault.ts'
 /** Above 10 s the kernel's request timeout can fire twice in a row (30 gave 54 s). */
 const timeoutSeconds = 10
 const handshakeMs = 20_000
+/**
+ * Requests under way at once. A server works on some 16 at a time: one that takes 2 s for each is through with 32 in
+ * 4 s, but with the kernel's own 256 only long after each of them has been given up.
+ */
+const queueLength = 32
 const blockSizeBytes = 4096
 /** A provider that takes seconds for every request is slow, not silent; one that is silent is heard of in 10 to 20 s. */
 const answerMs = 8000
@@ -35,7 +41,7 @@ export const attach = (vault: Vault, member: Member, link: Link, options: Attach
   const backend = memberId(vault.profile.vault, member.name)
   const settings =
     `index=${index} backend=${backend} block_size=${blockSizeBytes} timeout=${timeoutSeconds}` +
-    ` dead_conn_timeout=${deadConnTimeout(member)} export=${vault.nonce(member.name)}`
+    ` dead_conn_timeout=${deadConnTimeout(member)} queue=${queueLength} export=${vault.nonce(member.name)}`
   return {
     name: `attach ${member.name}`,
     needs: options.needs,
@@ -83,10 +89,15 @@ const connect = async (vault: Vault, member: Member, link: Link, sizeBytes: numb
       deadConnTimeoutSeconds: deadConnTimeout(member),
       blockSizeBytes,
     })
+    await limitQueue(vault.nbdIndex(member.name))
   } finally {
     connection.close() // the kernel holds its own reference now
   }
 }
+
+/** Where the kernel refuses, nothing is wrong but that a very slow provider may be called silent. */
+const limitQueue = (index: number): Promise<void> =>
+  writeFile(`/sys/block/nbd${index}/queue/nr_requests`, `${queueLength}`).catch(() => {})
 
 /** A vault that is up already: a connection that died while nobody watched is replaced. */
 const revive = async (vault: Vault, member: Member, link: Link, options: AttachOptions): Promise<void> => {

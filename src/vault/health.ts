@@ -30,8 +30,8 @@ import type { MemberReport, StatusReport, Verdict } from './status.ts'
 /** In the place of a link's state: a local server answers for it with errors. */
 const parkedNote = 'parked'
 
-/** A provider that takes 2 s for every request is slow and not silent; more means that the person waits for nothing. */
-const probeMs = 5000
+/** A provider that takes 2 s for every request is slow and not silent, also when a read waits behind a full queue. */
+const probeMs = 8000
 
 export interface Looked {
   readonly profile: Profile
