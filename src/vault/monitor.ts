@@ -3,6 +3,8 @@ import { Fault } from '../fault.ts'
 import { readRecord } from '../record/record.ts'
 import { onLinkDead } from '../stack/attach/linkdead.ts'
 import type { MemberStack } from '../stack/order.ts'
+import { onWake } from './awake.ts'
+import { tellFigures } from './figures.ts'
 import { cannotResilver, resilverAlone } from './heal.ts'
 import { noPast, sitOut, type Watch } from './outage.ts'
 import { watchRefusals } from './refusals.ts'
@@ -45,7 +47,17 @@ export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Pro
   // Whatever died before we listened (or while an earlier monitor was dead) announced itself to nobody.
   for (const member of members) member.attend()
   mending()
-  await Promise.all([listener.done, watchRefusals(watch, mending)])
+  const woke = (missedMs: number): void => {
+    say(`this machine stood still for ${Math.round(missedMs / 1000)} s; looking at every member`)
+    for (const member of members) member.attend()
+    mending()
+  }
+  await Promise.all([
+    listener.done,
+    watchRefusals(watch, mending),
+    onWake(signal, woke),
+    tellFigures(signal, say),
+  ])
 }
 
 /**
