@@ -37,10 +37,11 @@ export const scrubVerb = async (
     const { diskBytes } = await readChunkTable(context.record.fsid)
     const began = performance.now()
     const show = progressLines(world, options.json === true)
+    const awake = world.local.stayAwake(`every copy of ${vault} is being read`)
     const state = await scrub(world.local, mount.at, world.signal, {
       seen: ({ bytes: done, corrected }) =>
         show(progressOf('prove', { began, share: done / Math.max(1, diskBytes), done, corrected })),
-    })
+    }).finally(() => awake.release())
     await noteScrub(context.paths.record, state, began)
     const after = await errorsOf(context)
     const found = [...after].map(([member, errors]) => ({

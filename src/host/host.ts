@@ -50,4 +50,9 @@ export interface LocalMachine extends Host {
    * @throws Fault 6 when somebody else holds it
    */
   lock(path: string, what: string, waitMs?: number): Promise<{ release(): Promise<void> }>
+  /**
+   * Asks logind not to let the machine sleep until released, or until this process ends. Where nobody can be asked (no
+   * logind), nothing happens. Closing the lid still sleeps, and a person may insist.
+   */
+  stayAwake(why: string): { release(): Promise<void> }
 }

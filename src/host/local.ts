@@ -74,6 +74,26 @@ export class LocalHost implements LocalMachine {
     }
   }
 
+  /** The lock is held by a child that ends when its stdin does, so with us. */
+  stayAwake(why: string): { release(): Promise<void> } {
+    const words = ['--what=sleep', '--mode=block', '--who=cloudvault', `--why=${why}`, 'cat']
+    const holder = execa('systemd-inhibit', words, {
+      detached: true,
+      reject: false,
+      stdout: 'ignore',
+      stderr: 'ignore',
+      env: this.#env,
+      extendEnv: false,
+    })
+    holder.stdin.on('error', () => {}) // it ended at once: there is no logind, or no such program
+    return {
+      release: async () => {
+        holder.stdin.end()
+        await Promise.race([holder, goneQuiet(2000)])
+      },
+    }
+  }
+
   async #execute(command: Command): Promise<{ code: number | null; stdout: Uint8Array; stderr: string }> {
     const [program = '', ...args] = command.argv
     const deadline = command.deadline ?? defaultDeadline

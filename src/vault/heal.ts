@@ -54,12 +54,14 @@ export const resilverAlone = async (
   const { progress: path, resilverLock } = vault.paths
   const lock = await vault.local.lock(resilverLock, vault.profile.vault)
   const note = progressNotes(path)
+  const awake = vault.local.stayAwake(`${vault.profile.vault} is being made equal on every server`)
   try {
     return await resilver(vault, signal, (progress) => {
       note(progress)
       seen(progress)
     })
   } finally {
+    await awake.release()
     await forgetProgress(path)
     await lock.release()
   }
