@@ -42,7 +42,7 @@ export const asPrinted = async (lab: Lab, said: string): Promise<void> => {
     over = true
   })
   for (let looks = 0; looks < 600 && !over; looks++) {
-    if (running.output().stdout.includes('Type the name')) break
+    if (running.output().stdout.includes('will be replaced')) break // the rest is folded
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   if (!over) running.write('photos\r')
