@@ -142,11 +142,18 @@ export class LocalHost implements LocalMachine {
   }
 }
 
-/** A timer that loses every race but the one against a process that cannot be killed. */
-const goneQuiet = (ms: number): Promise<'stuck'> =>
-  new Promise((resolve) => {
-    setTimeout(() => resolve('stuck'), ms).unref()
-  })
+/**
+ * A timer that loses every race but the one against a process that cannot be killed. It counts seconds in which this
+ * machine ran: after a sleep a program has had no chance yet to answer, though all its time has passed.
+ */
+const goneQuiet = async (ms: number): Promise<'stuck'> => {
+  for (let left = ms; left > 0; left -= 1000) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, Math.min(left, 1000)).unref()
+    })
+  }
+  return 'stuck'
+}
 
 /** Debian package that holds a program, where its name differs. */
 const packageOf: Record<string, string> = {

@@ -27,11 +27,13 @@ export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Pro
     return {
       index: vault.nbdIndex(name),
       name,
-      attend: oneAtATime(async () => {
-        const missed = await sitOut(watch, stack, past, dead.delete(name))
-        dead.delete(name) // what was heard meanwhile may be older than the new connection: ask it
-        if (missed) mending()
-      }),
+      attend: oneAtATime(() =>
+        persistently(watch, name, async () => {
+          const missed = await sitOut(watch, stack, past, dead.delete(name))
+          dead.delete(name) // what was heard meanwhile may be older than the new connection: ask it
+          if (missed) mending()
+        }),
+      ),
     }
   })
   const heard = (index: number): void => {
@@ -83,6 +85,26 @@ const oneAtATime = (work: () => Promise<unknown>): (() => void) => {
           throw error
         })
       })
+  }
+}
+
+/** Milliseconds until a member is looked at again whose look itself failed: on waking, every deadline has passed. */
+const lookAgain = 5000
+
+/** A fault (a program of this machine did not answer) is told and tried again; only a bug ends the monitor. */
+const persistently = async (
+  { signal, say }: Watch,
+  name: string,
+  work: () => Promise<void>,
+): Promise<void> => {
+  while (!signal.aborted) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error
+      say(`${name}: ${error.message}; looking again`)
+      await sleep(lookAgain, undefined, { signal }).catch(() => {})
+    }
   }
 }
 
