@@ -140,7 +140,7 @@ const lyingMirror = async (): Promise<string> => {
   return `noticed when it was back, ${mended} blocks mended, ${files} files right on the liar alone`
 }
 
-/** Beyond the tables, which mkfs puts into the first 104 MiB: without them there is nothing left to list. */
+/** Beyond the tables, which mkfs puts into the first 101 MiB: without them there is nothing left to list. */
 const tables = 110 << 20
 
 const lyingAlone = async (): Promise<string> => {
