@@ -162,30 +162,35 @@ const lyingAlone = async (): Promise<string> => {
   return `exit 8, and the ${met.damaged.length} of ${files} files that were lost by name`
 }
 
-drill(39, lab, async () => {
-  await asEver()
-  await verb(lab(), ['down', 'photos'])
-  logWrites(lab(), gra())
-  await verb(lab(), ['up', 'photos'])
-  await lab().client.run('rm -f /tmp/evening')
-  const day = lab().client.start(heavyDay)
-  await lab().client.run('sleep 30; touch /tmp/evening')
-  const ended = await day.wait()
-  expect(`${ended.code} ${ended.stderr}`).toBe('0 ')
-  await verb(lab(), ['down', 'photos'])
-  const told = await lab().client.readFile('/tmp/day')
-  await lab().client.run(dumpKey)
-  let checked = 0
-  const played = await playBack(lab(), gra(), 50, async (image, at) => {
-    const names = durableAt(told, at)
-    checked += names.length
-    await lab().client.run(['sh', '-c', openPoint, 'sh', lab().client.hostPath(image)], {
-      input: names.join('\n'),
+drill(
+  39,
+  lab,
+  async () => {
+    await asEver()
+    await verb(lab(), ['down', 'photos'])
+    logWrites(lab(), gra())
+    await verb(lab(), ['up', 'photos'])
+    await lab().client.run('rm -f /tmp/evening')
+    const day = lab().client.start(heavyDay)
+    await lab().client.run('sleep 30; touch /tmp/evening')
+    const ended = await day.wait()
+    expect(`${ended.code} ${ended.stderr}`).toBe('0 ')
+    await verb(lab(), ['down', 'photos'])
+    const told = await lab().client.readFile('/tmp/day')
+    await lab().client.run(dumpKey)
+    let checked = 0
+    const played = await playBack(lab(), gra(), 50, async (image, at) => {
+      const names = durableAt(told, at)
+      checked += names.length
+      await lab().client.run(['sh', '-c', openPoint, 'sh', lab().client.hostPath(image)], {
+        input: names.join('\n'),
+      })
     })
-  })
-  expect(played.points).toBeGreaterThanOrEqual(50)
-  expect(checked).toBeGreaterThan(50)
-  await lab().client.run('rm -f /dev/shm/point.key')
-  await asEver()
-  return `${played.points} of ${played.flushes} flush points: each checks and mounts clean with every fsynced file (${checked} looked at)`
-})
+    expect(played.points).toBeGreaterThanOrEqual(50)
+    expect(checked).toBeGreaterThan(50)
+    await lab().client.run('rm -f /dev/shm/point.key')
+    await asEver()
+    return `${played.points} of ${played.flushes} flush points: each checks and mounts clean with every fsynced file (${checked} looked at)`
+  },
+  1_800_000,
+)
