@@ -20,7 +20,11 @@ export default defineConfig({
   plugins: [scriptsAsText],
   test: {
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      // Real programs are started; on a machine that is busy with something else each takes seconds.
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 },
+      },
       { extends: true, test: { ...lab, name: 'lab-alone', include: [alone], maxWorkers: 1 } },
       {
         extends: true,

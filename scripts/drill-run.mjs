@@ -67,23 +67,26 @@ export const scoreboard = (drills) => [
 
 const [begin, end] = ['<!-- scoreboard -->', '<!-- /scoreboard -->']
 
-/** Puts the scoreboard between the two marks of docs/drills.md. */
+/** Puts these results into the scoreboard of docs/drills.md; a drill that was not run keeps its row and its day. */
 export const writeDocs = (drills) => {
   const file = 'docs/drills.md'
   const text = readFileSync(file, 'utf8')
+  const rows = new Map([...text.matchAll(/^\| (\d+) \|.*$/gm)].map(([line, no]) => [Number(no), line]))
   const cell = (words) => words.replaceAll('|', '\\|')
-  const table = [
-    '| # | What happens | Result | Time | What was seen |',
-    '|---|---|---|---|---|',
-    ...drills.map(
-      ({ no, title, result, seconds, why }) =>
-        `| ${no} | ${cell(title)} | ${result} | ${seconds} s | ${cell(why)} |`,
-    ),
-  ]
-  const summary = scoreboard(drills).at(-1)
-  const made = [begin, `**${summary}**, ${new Date().toISOString().slice(0, 10)}`, '', ...table, end].join(
-    '\n',
-  )
+  const today = new Date().toISOString().slice(0, 10)
+  for (const { no, title, result, seconds, why } of drills)
+    rows.set(no, `| ${no} | ${cell(title)} | ${result} | ${seconds} s | ${today} | ${cell(why)} |`)
+  const lines = [...rows].sort(([one], [two]) => one - two).map(([, line]) => line)
+  const survived = lines.filter((line) => line.includes(' | survived | ')).length
+  const made = [
+    begin,
+    `**survived ${survived}/${drillTable().length}**`,
+    '',
+    '| # | What happens | Result | Time | Last run | What was seen |',
+    '|---|---|---|---|---|---|',
+    ...lines,
+    end,
+  ].join('\n')
   writeFileSync(
     file,
     text.replace(new RegExp(`${begin}[\\s\\S]*${end}`), () => made),

@@ -2,7 +2,7 @@
 //   npm run drills                    all
 //   npm run drills -- --quick         those that every push has to survive
 //   npm run drills -- --only NAME     one: its name or its number
-//   npm run drills -- --docs          all, and writes the scoreboard of docs/drills.md
+//   npm run drills -- --docs          as well as these: puts the results into docs/drills.md
 
 import { drillTable, runDrills, scoreboard, writeDocs } from './drill-run.mjs'
 import { build, nodePackages, say, systemPackages } from './lib.mjs'
