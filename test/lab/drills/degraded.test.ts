@@ -48,7 +48,10 @@ beforeAll(async () => {
   await verb(lab(), ['down', 'photos'])
 })
 
-afterAll(nothingLeft)
+afterAll(async () => {
+  await verb(lab(), ['down', 'photos'])
+  await nothingLeft()
+})
 
 drill(9, lab, async () => {
   await lab().server('gra').kill()
@@ -109,13 +112,31 @@ drill(11, lab, async () => {
   return `resilvered in ${seconds} s; then the other one was off: ${files} files right from the returner alone`
 })
 
-/** Kills the monitor and all it started at the beginning of a phase of its resilver; nobody starts it again. */
+/**
+ * Kills the monitor while the kernel works on a phase of its resilver; nobody starts it again.
+ * @param children kill what it started too; else that goes on without it
+ */
 const killAt = async (phase: 'mend' | 'mirror' | 'prove', children: boolean): Promise<void> => {
-  const script = `for i in $(seq 1 3000); do grep -q '"phase": "${phase}"' ${record} && break; sleep 0.05; done
-    grep -q '"phase": "${phase}"' ${record} || { echo "never saw ${phase}"; exit 1; }
-    sleep 0.3; P=$(cat /run/cloudvault/photos/cv-photos-monitor.pid); kill -9 -- -$P
-    ${children ? 'kill -9 $(pgrep -x btrfs); true' : ''}`
+  const script = `
+    group() { cat /run/cloudvault/photos/cv-photos-monitor.pid; }
+    works() { ps -eo args | grep -E '^btrfs (scrub (start|resume)|balance start)' >/dev/null; }
+    ready() { grep -q '"phase": "${phase}"' ${record} && works && kill -0 -- -$(group) 2>/dev/null; }
+    for i in $(seq 1 4000); do ready && break; sleep 0.05; done
+    ready || { echo "never saw ${phase}"; exit 1; }
+    kill -9 -- -$(group) ${children ? '$(pgrep -x btrfs)' : ''}`
   await sh(script)
+}
+
+/** A probe that times out on a busy machine says "degraded"; "healthy" it may not say once. */
+const notHealthyBut = async (...wanted: string[]): Promise<string> => {
+  let verdict = ''
+  for (let look = 0; look < 30; look++) {
+    verdict = (await status(lab())).verdict
+    expect(verdict).not.toBe('healthy')
+    if (wanted.includes(verdict)) break
+  }
+  expect(wanted).toContain(verdict)
+  return verdict
 }
 
 drill(12, lab, async () => {
@@ -127,17 +148,14 @@ drill(12, lab, async () => {
   await gra.start()
   const early: string[] = []
   for (const [phase, children] of [
-    ['mend', true],
-    ['mirror', false],
+    ['mend', false],
     ['mirror', true],
     ['prove', true],
   ] as const) {
     const kill = killAt(phase, children)
     await verb(lab(), ['up', 'photos'])
     await kill
-    const { verdict } = await status(lab())
-    expect(['not mirrored', 'resilvering']).toContain(verdict)
-    early.push(`${phase}: ${verdict}`)
+    early.push(`${phase}: ${await notHealthyBut('not mirrored', 'resilvering')}`)
   }
   const healed = await verb(lab(), ['resilver', 'photos'])
   expect(healed.stdout).toContain('every copy is right')
@@ -148,7 +166,7 @@ drill(12, lab, async () => {
   await verb(lab(), ['up', 'photos']) // the monitor is back
   await verb(lab(), ['down', 'photos'])
   await wholeAgain()
-  return `killed four times (${early.join(', ')}); the next one went on; ${files} files right, scrub clean`
+  return `killed three times (${early.join(', ')}); the next one went on; ${files} files right, scrub clean`
 })
 
 drill(13, lab, async () => {

@@ -36,7 +36,10 @@ beforeAll(async () => {
   await verb(lab(), ['down', 'photos'])
 })
 
-afterAll(nothingLeft)
+afterAll(async () => {
+  await verb(lab(), ['down', 'photos'])
+  await nothingLeft()
+})
 
 drill(14, lab, async () => {
   await aWeekPasses()
