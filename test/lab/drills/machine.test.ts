@@ -113,14 +113,16 @@ const sleepSeconds = 75
 
 drill(37, lab, async () => {
   const { client } = lab()
+  const said = async (): Promise<string> =>
+    (await client.run('journalctl -b --no-pager -o cat -u cv-photos-monitor')).stdout
+  // A monitor that is still being started has nothing to notice.
+  for (let waited = 0; waited < 120 && !/ watching fsn, gra/.test(await said()); waited++) await pause(1000)
   const wrote = await writeDuring(lab(), async () => {
     client.standStill()
     await pause(sleepSeconds * 1000)
     client.wake()
     await client.run('sleep 20')
   })
-  const said = async (): Promise<string> =>
-    (await client.run('journalctl -b --no-pager -o cat -u cv-photos-monitor')).stdout
   expect(await said()).toMatch(/this machine stood still for \d+ s/)
   await verdictBecomes(lab(), 'healthy', 240)
   const files = await everyFileIsRight(lab())
