@@ -17,7 +17,7 @@ declare module 'vitest' {
 /** Numbers of the drills of this run; none: all. */
 const wanted = process.env.CLOUDVAULT_DRILLS?.split(',').map(Number)
 
-/** The longest drills wait for several outages and resilvers, or look at fifty disks, on a busy machine. */
+/** Enough for several outages and resilvers on a busy machine. */
 const usual = 900_000
 
 /**
