@@ -19,12 +19,13 @@ import { watchRefusals } from './refusals.ts'
 /** Runs until the signal aborts. */
 export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Promise<void> => {
   const { vault, signal, say } = watch
-  const mending = oneAtATime(() => mend(watch))
+  const mending = oneAtATime(() => mend(watch, proved))
   const dead = new Set<string>()
   const members = stacks.map((stack) => {
     const { name } = stack.member
     const past = noPast()
     return {
+      past,
       index: vault.nbdIndex(name),
       name,
       attend: oneAtATime(() =>
@@ -36,6 +37,10 @@ export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Pro
       ),
     }
   })
+  // Everything was read from everybody: the next outage of any of them is a new one.
+  function proved(): void {
+    for (const { past } of members) Object.assign(past, noPast())
+  }
   const heard = (index: number): void => {
     for (const member of members) {
       if (index !== -1 && member.index !== index) continue
@@ -112,7 +117,7 @@ const persistently = async (
 const mendPauses = [10_000, 30_000, 60_000, 300_000]
 
 /** What cannot be mended now is mended when the member is back, or by the next `up`. */
-const mend = async (watch: Watch): Promise<void> => {
+const mend = async (watch: Watch, proved: () => void): Promise<void> => {
   const { vault, supervisor, signal, say } = watch
   for (let attempt = 0; !signal.aborted; attempt++) {
     const record = await readRecord(vault.paths.record)
@@ -121,6 +126,7 @@ const mend = async (watch: Watch): Promise<void> => {
     try {
       const { corrected } = await resilverAlone(vault, signal, () => {})
       say(`resilvered: ${corrected} blocks mended; every copy is right`)
+      proved()
     } catch (error) {
       if (!(error instanceof Fault)) throw error
       say(`the resilver did not finish: ${error.message}`)

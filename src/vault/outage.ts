@@ -45,10 +45,13 @@ export const noPast = (): Past => ({ began: 0, back: Number.NEGATIVE_INFINITY, r
 
 /**
  * The past with the link dead now. A server that greets well and then talks nonsense, or a line that flaps, would use
- * up no patience if every reconnect began a new outage, and what waits would wait for ever.
+ * up no patience if every reconnect began a new outage, and what waits would wait for ever. The time it served counts
+ * for nothing, the time it was away adds up.
  */
 export const lostAgain = (past: Past, now: number): Past =>
-  now - past.back < provedMs ? { ...past, relapses: past.relapses + 1 } : { ...past, began: now, relapses: 0 }
+  now - past.back < provedMs
+    ? { ...past, began: now - (past.back - past.began), relapses: past.relapses + 1 }
+    : { ...past, began: now, relapses: 0 }
 
 /**
  * @param dead the kernel said so; else the member is asked first

@@ -7,11 +7,11 @@ test('an outage begins when the link dies', () => {
   expect(lostAgain(noPast(), 5000)).toMatchObject({ began: 5000, relapses: 0 })
 })
 
-test('lost again soon after it was back, it is the same outage: patience goes on where it was', () => {
+test('lost again soon after it was back, it is the same outage: the time it was away adds up', () => {
   const first = { ...lostAgain(noPast(), 5000), back: 7000 }
-  const second = { ...lostAgain(first, 8000), back: 9000 }
-  expect(second).toMatchObject({ began: 5000, relapses: 1 })
-  expect(lostAgain(second, 33_000)).toMatchObject({ began: 5000, relapses: 2 })
+  const second = { ...lostAgain(first, 10_000), back: 11_000 }
+  expect(second).toMatchObject({ began: 8000, relapses: 1 })
+  expect(lostAgain(second, 33_000)).toMatchObject({ began: 30_000, relapses: 2 })
 })
 
 test('lost again after it had served for a while, it is a new one', () => {
