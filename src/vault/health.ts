@@ -180,7 +180,14 @@ const judge = (
       ],
     )
   }
-  const impure = table ? impureChunks(table, profile.filesystem.redundancy, profile.members.length) : []
+  // A failed look is not a "no": healthy is said only of what was seen.
+  if (table === null)
+    return say(
+      'not mirrored',
+      ['how many copies there are could not be read from the kernel'],
+      [`cloudvault status ${vault}`],
+    )
+  const impure = impureChunks(table, profile.filesystem.redundancy, profile.members.length)
   if (impure.length > 0)
     return say(
       'not mirrored',
