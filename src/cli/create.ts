@@ -85,6 +85,10 @@ const finish = async (
   kitFolder: string | undefined,
   json: boolean,
 ): Promise<ExitCode> => {
+  const { profile, receipt } = context
+  const headers = profile.members.map(({ name }) => `header ${name}`)
+  // Before the kit: with one the vault is finished, and no later create would come to strike these out.
+  for (const step of ['blank disks', 'keyring', 'filesystem', ...headers]) await receipt.forget(step)
   const kit = await writeKit(context.vault, kitFolder ?? context.paths.state)
   tell(world, context, kit, json)
   return Exit.ok
@@ -191,8 +195,6 @@ const build = async (
     },
     { json },
   )
-  for (const step of ['blank disks', 'keyring', 'filesystem', ...names.map((name) => `header ${name}`)])
-    await receipt.forget(step)
 }
 
 const giveToOwner = async (context: Context): Promise<void> => {
