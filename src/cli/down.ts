@@ -9,7 +9,7 @@ import { restUntilBoot } from '../stack/boot.ts'
 import { emptyRecord } from '../stack/format.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
-import { endHolders } from '../stack/stopping.ts'
+import { clearForShutdown } from '../stack/stopping.ts'
 import { report } from '../ui/report.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, requireRoot } from './context.ts'
@@ -30,6 +30,8 @@ export interface DownOptions {
 
 /** An `up` or a scrub that was told to end finishes its running command first. */
 const lockPatience = 120_000
+/** How often a vault that turns out to be busy is cleared again while the machine goes down. */
+const shutdownTries = 5
 
 /**
  * `cloudvault down`: the way back, and it returns only when every member provably has everything. It works from names
@@ -42,10 +44,7 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
     ...(options.stopping ? { waitMs: lockPatience } : {}),
   })
   try {
-    if (options.stopping) {
-      const say = (line: string) => world.stderr.write(`${line}\n`)
-      await endHolders(world.local, context.profile.mount.at, say)
-    }
+    if (options.stopping) await clearVault(world, context)
     await context.adoptSessions('all')
     const { steps, writes, took } = await planDown(context)
     if (options.dryRun) {
@@ -53,19 +52,13 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
       return Exit.ok
     }
     if (options.kill) await endPrograms(world, context, options.confirm)
-    const ours = (step: Step): boolean => !step.shared || context.receipt.state(step.name) !== null
-    const left = await tasks(
-      world,
-      `down ${context.profile.vault}`,
-      groupsOf(
-        context.profile.vault,
-        context.profile.members.map((member) => member.name),
-        steps.filter(ours),
-      ),
-      (observe) =>
-        unwind(steps, { receipt: context.receipt, perform: world.perform, observe }, ours, world.signal),
-      { json: options.json === true, direction: 'down' },
-    )
+    const lower = (): Promise<Unwound> => lowerAll(world, context, steps, options.json === true)
+    let left = await lower()
+    // A program that nobody saw between two of its files has begun another one: seen now, it is ended.
+    for (let again = 0; options.stopping && again < shutdownTries && left.failures.some(isBusy); again++) {
+      await clearVault(world, context)
+      left = await lower()
+    }
     const unreleased = left.failures.filter(isUnreleased)
     if (left.failures.length > unreleased.length) throw failed(context, left)
     if (left.interrupted) throw interrupted(context, left)
@@ -81,6 +74,30 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
     await context.close()
   }
 }
+
+const clearVault = (world: World, context: Context): Promise<void> =>
+  clearForShutdown(world.local, context.profile.mount.at, (line) => world.stderr.write(`${line}\n`))
+
+const lowerAll = (
+  world: World,
+  context: Context,
+  steps: readonly Step[],
+  json: boolean,
+): Promise<Unwound> => {
+  const { profile, receipt } = context
+  const names = profile.members.map((member) => member.name)
+  const ours = (step: Step): boolean => !step.shared || receipt.state(step.name) !== null
+  return tasks(
+    world,
+    `down ${profile.vault}`,
+    groupsOf(profile.vault, names, steps.filter(ours)),
+    (observe) => unwind(steps, { receipt, perform: world.perform, observe }, ours, world.signal),
+    { json, direction: 'down' },
+  )
+}
+
+const isBusy = ({ error }: Unwound['failures'][number]): boolean =>
+  error instanceof Fault && error.exit === Exit.busy
 
 /** The same steps as `up` has, for the members that take part now. */
 const planDown = async (context: Context) => {

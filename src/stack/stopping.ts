@@ -13,30 +13,38 @@ import { type Holder, holdersOf, mountsInside } from './holders.ts'
 const patienceSeconds = 120
 /** Between the request to end and the end. */
 const graceSeconds = 10
+/** Between two files even a busy program holds nothing: free is what is found free this often in a row. */
+const free = 10
+const pauseMs = 200
 
 /**
  * Returns when nothing holds the mount any more, or nobody can be made to let go. Does nothing unless the machine is
  * going down.
  */
-export const endHolders = async (local: Host, at: string, say: (line: string) => void): Promise<void> => {
+export const clearForShutdown = async (
+  local: Host,
+  at: string,
+  say: (line: string) => void,
+): Promise<void> => {
   const state = await local.run({ argv: ['systemctl', 'is-system-running'] })
   if (state.stdout.trim() !== 'stopping') return
   const asked = new Map<number, number>()
-  // Twice in a row: between two files even a busy program holds nothing.
-  for (let second = 0, free = 0; second < patienceSeconds && free < 2; second++) {
+  const began = performance.now()
+  const seconds = (): number => (performance.now() - began) / 1000
+  for (let seen = 0; seconds() < patienceSeconds && seen < free; ) {
     const holders = await holdersOf(at)
     const inside = mountsInside(await readFile('/proc/self/mountinfo', 'utf8'), at)
-    free = holders.length === 0 && inside.length === 0 ? free + 1 : 0
+    seen = holders.length === 0 && inside.length === 0 ? seen + 1 : 0
     for (const holder of holders) {
       const since = asked.get(holder.pid)
       if (since === undefined && (await isBeingStopped(local, holder))) continue
       if (since === undefined) {
         say(`ending pid ${holder.pid} ${holder.command}: ${holder.what}`)
-        asked.set(holder.pid, second)
+        asked.set(holder.pid, seconds())
         await end(holder.pid, 'SIGTERM')
-      } else if (second - since >= graceSeconds) await end(holder.pid, 'SIGKILL')
+      } else if (seconds() - since >= graceSeconds) await end(holder.pid, 'SIGKILL')
     }
-    await sleep(1000)
+    await sleep(pauseMs)
   }
 }
 
