@@ -9,6 +9,7 @@ import { LabClient } from './client.ts'
 import { makeKeys } from './client-boot.ts'
 import { LabError } from './exec.ts'
 import { guard, release } from './guard.ts'
+import { keepDiskGoing } from './heartbeat.ts'
 import { type Images, images } from './image.ts'
 import { kernelShim } from './kernel.ts'
 import { net, repository, scratchDir, seats, serverNames } from './names.ts'
@@ -73,11 +74,16 @@ export class Lab {
    * @throws LabError naming what would not go.
    */
   async stop(): Promise<void> {
+    beating.get(this.id)?.()
+    beating.delete(this.id)
     release(this.id)
     const left = tearDown(this.id)
     if (left.length > 0) throw new LabError(`lab ${this.id} left behind: ${left.join(', ')}`)
   }
 }
+
+/** Ends the heartbeat of a lab of this process. */
+const beating = new Map<string, () => void>()
 
 const describe = (options: LabOptions, { serverRoot, clientDisk }: Images, shim: string | null): LabState => {
   const id = randomBytes(3).toString('hex')
@@ -136,6 +142,7 @@ export const startLab = async (options: LabOptions): Promise<Lab> => {
     saveState({ ...state, owner, ready: true })
     if (owner === null) release(state.id)
     const took = Date.now() - started
+    if (owner !== null) beating.set(state.id, keepDiskGoing({ ...state, seat: seats.client }))
     log(`lab ${state.id}: client and ${options.servers} servers up in ${(took / 1000).toFixed(1)} s`)
     return new Lab(state, took)
   } catch (error) {
