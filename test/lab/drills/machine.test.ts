@@ -123,10 +123,10 @@ drill(37, lab, async () => {
     client.wake()
     await client.run('sleep 20')
   })
-  expect(await said()).toMatch(/this machine stood still for \d+ s/)
+  const [, stood] = /this machine stood still for (\d+) s/.exec(await said()) ?? []
+  expect(Number(stood)).toBeGreaterThan(sleepSeconds * 0.9)
   await verdictBecomes(lab(), 'healthy', 240)
   const files = await everyFileIsRight(lab())
-  expect(wrote.worstMs).toBeGreaterThan(sleepSeconds * 900)
 
   // The monitor's own figures, and that another takes its place when it is killed.
   const main = '$(systemctl show --property=MainPID --value cv-photos-monitor)'
