@@ -146,6 +146,8 @@ drill(12, lab, async () => {
   await bigFile('noise-2', 48)
   await verb(lab(), ['down', 'photos'], 7)
   await gra.start()
+  // 4 MB/s: a phase that is over before it is seen cannot be cut off.
+  await gra.shape({ mbit: 32 })
   const early: string[] = []
   for (const [phase, children] of [
     ['mend', false],
@@ -157,6 +159,7 @@ drill(12, lab, async () => {
     await kill
     early.push(`${phase}: ${await notHealthyBut('not mirrored', 'resilvering')}`)
   }
+  await gra.shape(null)
   const healed = await verb(lab(), ['resilver', 'photos'])
   expect(healed.stdout).toContain('every copy is right')
   expect((await status(lab())).verdict).toBe('healthy')
