@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import type { Step } from '../engine/step.ts'
+import type { Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import { writeAtomic } from '../host/files.ts'
 import type { Host, Output } from '../host/host.ts'
@@ -27,9 +27,8 @@ export const kernel = (local: Host): Step => ({
   shared: true,
   probe: async () => {
     const [nbd, rule] = await Promise.all([there('/sys/module/nbd'), there(udevRule)])
-    return nbd && rule && (await knowsBtrfs()) && (await knowsCrypt(local))
-      ? { is: 'present' }
-      : { is: 'absent' }
+    if (!nbd || !rule || !(await knowsBtrfs())) return { is: 'absent' }
+    return knowsCrypt(await local.run({ argv: ['dmsetup', 'targets'] }))
   },
   up: [
     ...modules.map(([name = '', ...options]) => ({
@@ -50,9 +49,11 @@ const there = (path: string): Promise<boolean> =>
 
 const knowsBtrfs = async (): Promise<boolean> => /\tbtrfs$/m.test(await readFile('/proc/filesystems', 'utf8'))
 
-/** Built in or loaded: sysfs would show only the latter. */
-const knowsCrypt = async (local: Host): Promise<boolean> =>
-  /^crypt\s/m.test((await local.run({ argv: ['dmsetup', 'targets'] })).stdout)
+/** Built in or loaded: sysfs would show only the latter. Exit 1 is a kernel without any device-mapper yet. */
+const knowsCrypt = ({ code, stdout, stderr }: Output): Finding => {
+  if (code !== 0 && code !== 1) return { is: 'unknown', why: `dmsetup targets ended with ${code}: ${stderr}` }
+  return /^crypt\s/m.test(stdout) ? { is: 'present' } : { is: 'absent' }
+}
 
 const missingModule = (name: string, output: Output): Fault =>
   new Fault(Exit.missing, `the kernel module ${name} cannot be loaded`, {
