@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
 import { describeHolder, endHolders, holdersOf, mountsInside } from '../stack/holders.ts'
 import { typedName } from '../ui/ask.ts'
@@ -32,10 +33,15 @@ export const endPrograms = async (
     })
   }
   const left = await endHolders(holders)
-  if (left.length === 0) return
+  if (left.length === 0) return goneToo(mount.at)
   throw new Fault(Exit.busy, `${mount.at} is in use by programs that cannot be ended`, {
     detail: left.map(describeHolder).join('\n'),
     stands: 'the vault is mounted, untouched',
     next: `cloudvault status ${vault}   (a program that waits for a silent server ends when that answers)`,
   })
+}
+
+/** What the ended programs had started was not shown, so it is not ended; it gets a moment to end by itself. */
+const goneToo = async (at: string): Promise<void> => {
+  for (let waited = 0; waited < 25 && (await holdersOf(at)).length > 0; waited++) await sleep(200)
 }

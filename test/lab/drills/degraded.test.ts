@@ -120,10 +120,10 @@ const killAt = async (phase: 'mend' | 'mirror' | 'prove', children: boolean): Pr
   const script = `
     group() { cat /run/cloudvault/photos/cv-photos-monitor.pid; }
     works() { ps -eo args | grep -E '^btrfs (scrub (start|resume)|balance start)' >/dev/null; }
-    ready() { grep -q '"phase": "${phase}"' ${record} && works && kill -0 -- -$(group) 2>/dev/null; }
+    ready() { grep -q '"phase": "${phase}"' ${record} && works && kill -0 -$(group) 2>/dev/null; }
     for i in $(seq 1 4000); do ready && break; sleep 0.05; done
     ready || { echo "never saw ${phase}"; exit 1; }
-    kill -9 -- -$(group) ${children ? '$(pgrep -x btrfs)' : ''}`
+    kill -9 -$(group) ${children ? '$(pgrep -x btrfs)' : ''}`
   await sh(script)
 }
 
