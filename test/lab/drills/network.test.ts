@@ -107,6 +107,7 @@ drill(27, lab, async () => {
 
 drill(29, lab, async () => {
   await standing()
+  await copyPhotos(lab(), 'before')
   await verb(lab(), ['down', 'photos'])
   const { address } = gra()
   const open = async () => (await lab().bystander?.reach(address, 10809))?.reach
