@@ -31,13 +31,22 @@ export const sshLink = (
         probe: () => supervisor.probe(unit),
         up: remote ? startPump(vault, member.name, supervisor, remote) : [],
         settle: [awaitSocket(vault, socket, member.name)],
-        // The socket first: once the pump is gone, nobody looks for it any more.
-        down: [removeSocket(vault, socket), ...supervisor.stop(unit)],
+        down: endPump(vault, supervisor, unit, socket),
       },
     ],
     target: async () => ({ kind: 'unix', path: socket }),
   }
 }
+
+/**
+ * The socket goes first: once the pump is gone, nobody looks for it any more. And it goes again at last: a pump that
+ * is stopped while it still shakes hands makes it in between, and ssh leaves it when it ends.
+ */
+const endPump = (vault: Vault, supervisor: Supervisor, unit: string, socket: string): readonly Action[] => [
+  removeSocket(vault, socket),
+  ...supervisor.stop(unit),
+  removeSocket(vault, socket),
+]
 
 const removeSocket = (vault: Vault, socket: string): Action => ({
   on: vault.local,
