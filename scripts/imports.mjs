@@ -14,7 +14,7 @@ const places = {
   ssh2: ['src/host/ssh', 'src/host/ssh.ts'],
   listr2: ['src/ui'],
   inquirer: ['src/ui'],
-  commander: ['src/cli/program.ts'],
+  commander: ['src/cli/program.ts', 'src/cli/verbs'],
   yaml: ['src/profile', 'src/cli/init'],
   zod: ['src/profile'],
   koffi: ['src/stack/attach'],

@@ -7,7 +7,8 @@ import { Exit } from './fault.ts'
 
 /** Runs the command line and answers its exit code. */
 const main = async (): Promise<number> => {
-  const { program, outcome } = await import('./cli/program.ts')
+  const { program } = await import('./cli/program.ts')
+  const { outcome } = await import('./cli/verbs/frame.ts')
   try {
     await program.parseAsync(process.argv)
     return outcome.exit

@@ -1,0 +1,69 @@
+import { collect, confirm, dryRun, json, runs, type Verb } from './frame.ts'
+
+/** The verbs about keys and about what is lost: kit, keyring, record, runbook. */
+export const keysVerbs = (verb: Verb): void => {
+  verb('kit <name>', 'write the recovery kit anew: everything but the passphrase, in one file', [
+    'sudo cloudvault kit photos --to /media/usb',
+  ])
+    .addOption(dryRun())
+    .addOption(json())
+    .option('--to <dir>', 'directory for it')
+    .action((name: string, options: object) =>
+      runs(async () => (await import('../kit.ts')).kitVerb)(name, options),
+    )
+
+  verb(
+    'restore-kit <file>',
+    'bring back from a recovery kit what is damaged or gone here, or everything on a new machine',
+    [
+      'sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar',
+      'sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar --only headers/fsn.luks',
+    ],
+  )
+    .option('--only <file>', 'nothing but this file of the kit; repeat it', collect, [])
+    .addOption(dryRun())
+    .addOption(json())
+    .addOption(confirm())
+    .action((file: string, options: object) =>
+      runs(async () => (await import('../restore-kit.ts')).restoreKitVerb)(file, options),
+    )
+
+  verb(
+    'discover <name>',
+    'make a lost record anew from headers and servers; reads, and never writes to a member',
+    ['sudo cloudvault discover photos'],
+  )
+    .addOption(dryRun())
+    .addOption(json())
+    .addOption(confirm())
+    .option('--take-over', 'take sessions that another machine holds; it is fenced out first')
+    .action((name: string, options: object) =>
+      runs(async () => (await import('../discover.ts')).discoverVerb)(name, options),
+    )
+
+  verb(
+    'key <action> <name> [slot]',
+    'who may open the vault: list, change, add, remove; contacts no server',
+    [
+      'sudo cloudvault key list photos',
+      'sudo cloudvault key change photos',
+      'sudo cloudvault key add photos --recovery   # 48 digits for a drawer, shown once',
+      'sudo cloudvault key remove photos 1',
+    ],
+  )
+    .addOption(json())
+    .addOption(confirm())
+    .option(
+      '--passphrase <source>',
+      'one that opens it now: prompt, file:PATH, command:WORDS or credential:NAME',
+    )
+    .option('--new <source>', 'the new one, from the same sources')
+    .option('--recovery', 'add: make a recovery key')
+    .action((action: string, name: string, slot: string | undefined, options: object) =>
+      runs(async () => (await import('../key.ts')).keyVerb)(action, name, slot, options),
+    )
+
+  verb('runbook <name>', 'print how to open the vault by hand, without cloudvault', [
+    'cloudvault runbook photos > photos.txt',
+  ]).action((name: string) => runs(async () => (await import('../runbook.ts')).runbookVerb)(name))
+}
