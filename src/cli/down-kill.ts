@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
 import { describeHolder, endHolders, holdersOf, mountsInside } from '../stack/holders.ts'
-import { typedName } from '../ui/ask.ts'
 import { escapeLine } from '../ui/style.ts'
+import { consent } from './consent.ts'
 import type { Context } from './context.ts'
 import type { World } from './world.ts'
 
@@ -25,13 +25,13 @@ export const endPrograms = async (
   const lines = holders.map((holder) => escapeLine(describeHolder(holder)))
   world.stderr.write(`${mount.at} is in use by\n${lines.map((line) => `  ${line}`).join('\n')}\n`)
   const what = holders.length === 1 ? 'This program' : `These ${holders.length} programs`
-  if (confirmed === undefined) await typedName(world, vault, `${what} will be ended.`)
-  else if (confirmed !== vault) {
-    throw new Fault(Exit.usage, `--confirm says ${JSON.stringify(confirmed)}, the vault is called ${vault}`, {
-      stands: 'nothing was ended, the vault is untouched',
-      next: `cloudvault down ${vault} --kill --confirm ${vault}`,
-    })
-  }
+  await consent(
+    world,
+    vault,
+    confirmed,
+    `${what} will be ended.`,
+    'nothing was ended, the vault is untouched',
+  )
   const left = await endHolders(holders)
   if (left.length === 0) return goneToo(mount.at)
   throw new Fault(Exit.busy, `${mount.at} is in use by programs that cannot be ended`, {

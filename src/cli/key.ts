@@ -17,8 +17,9 @@ import {
 import { bootCredential } from '../names.ts'
 import type { PassphraseSource } from '../profile/profile.ts'
 import { keyringOf } from '../stack/home.ts'
-import { newPassword, password, typedName } from '../ui/ask.ts'
+import { newPassword, password } from '../ui/ask.ts'
 import { writeKit } from '../vault/kit.ts'
+import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
 import { parsePassphrase } from './init/draft.ts'
 import type { World } from './world.ts'
@@ -129,7 +130,8 @@ const work: Record<Action, (work: Work) => Promise<Done>> = {
     try {
       const keyring = keyringOf(work.context.vault)
       if ((await slotOf(work.world.local, keyring, stays)) === number) throw ownSlot(vault, number)
-      await consent(work, `Slot ${number} will never open ${vault} again.`)
+      const consequence = `Slot ${number} will never open ${vault} again.`
+      await consent(work.world, vault, work.options.confirm, consequence)
       await changeKeyring(work.world.local, keyring, { before: stays, after: stays }, (copy) =>
         killSlot(work.world.local, copy, number),
       )
@@ -180,15 +182,8 @@ const ownSlot = (vault: string, slot: number): Fault =>
     },
   )
 
-const consent = async ({ world, context, options }: Work, consequence: string): Promise<void> => {
-  const { vault } = context.profile
-  if (options.confirm === undefined) return typedName(world, vault, consequence)
-  if (options.confirm !== vault)
-    throw usage(`--confirm says ${options.confirm}, the vault is called ${vault}`, '')
-}
-
 const usage = (message: string, next: string): Fault =>
-  new Fault(Exit.usage, message, { stands: 'nothing was changed', ...(next ? { next } : {}) })
+  new Fault(Exit.usage, message, { stands: 'nothing was changed', next })
 
 /** The kit holds the keyring: a kit from before this change opens with what opened it then. @returns its path */
 const renewKit = async (context: Context): Promise<string | null> => {

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest'
 import { buildLoops, loop, pointsShown } from './loops.ts'
-import { labProfile, leftOnClient, leftOnServer, useLab, verb } from './support.ts'
+import { labProfile, nothingLeft, useLab, verb } from './support.ts'
 
 /**
  * Loops, not samples: every single external command and call of `up` and of `down` fails once, on real kernels. The
@@ -23,6 +23,5 @@ test('whichever command of up or down fails, nothing is left half done and the n
   const { up = {}, down = {} } = looped.points
   expect(up.fail).toBeGreaterThan(30)
   expect(down.fail).toBeGreaterThan(20)
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+  await nothingLeft(lab())
 }, 1_600_000)

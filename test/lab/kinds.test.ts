@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { labProfile, leftOnClient, leftOnServer, useLab, verb } from './support.ts'
+import { labProfile, leftOnClient, nothingLeft, useLab, verb } from './support.ts'
 
 /**
  * The other ways a member can be served and reached, and a client that runs systemd: one mirror of nbdkit over SSH
@@ -58,8 +58,7 @@ describe('nbdkit over SSH and nbd-server over the plain link, under systemd', ()
     await verb(lab(), ['down', 'photos'])
     const units = await lab().client.run("systemctl list-units --all --plain --no-legend 'cv-*'")
     expect(units.stdout.trim()).toBe('')
-    expect(await leftOnClient(lab())).toEqual([])
-    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    await nothingLeft(lab())
   })
 
   test('a client that is cut off while the vault is up finds it again after its reboot', async () => {

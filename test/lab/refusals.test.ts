@@ -1,15 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { labProfile, leftOnClient, leftOnServer, useLab, verb } from './support.ts'
+import { labProfile, refusedUp, useLab, verb } from './support.ts'
 
 /** `up` when something is wrong: the right exit code, the right words, and nothing left standing, here or there. */
 const lab = useLab({ servers: 2 })
-
-const refusedUp = async (code: number): Promise<string> => {
-  const refused = await verb(lab(), ['up', 'photos'], code)
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) if (server.running) expect(await leftOnServer(server)).toEqual([])
-  return refused.stderr
-}
 
 beforeAll(async () => {
   await labProfile(lab())
@@ -20,7 +13,7 @@ beforeAll(async () => {
 describe('up refuses', () => {
   test('a passphrase file that others can read: exit 9 and the command that closes it', async () => {
     await lab().client.run('chmod 644 /root/photos.pass')
-    expect(await refusedUp(9)).toContain('chmod 600 /root/photos.pass')
+    expect(await refusedUp(lab(), 9)).toContain('chmod 600 /root/photos.pass')
     await lab().client.run('chmod 600 /root/photos.pass')
   })
 
@@ -28,7 +21,7 @@ describe('up refuses', () => {
     const wrong = `SHA256:${'A'.repeat(43)}`
     const right = lab().server('gra').hostKeyFingerprint
     await labProfile(lab(), { changes: [[right, wrong]] })
-    const said = await refusedUp(5)
+    const said = await refusedUp(lab(), 5)
     expect(said).toContain(wrong)
     expect(said).toContain(right)
     await labProfile(lab())
@@ -39,7 +32,7 @@ describe('up refuses', () => {
   const refusedWithout = async (file: string, damage: string, code: number): Promise<string> => {
     await lab().client.run(`cp -a ${file} /root/saved && ${damage}`)
     try {
-      return await refusedUp(code)
+      return await refusedUp(lab(), code)
     } finally {
       await lab().client.run(`cp -a /root/saved ${file}`)
     }

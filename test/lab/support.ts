@@ -3,7 +3,7 @@
  * KEEP=1 leaves the lab standing (`cloudvault lab status`, `lab shell`, `lab down`).
  */
 import { readFile } from 'node:fs/promises'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { type Lab, type LabOptions, type LabServer, type Result, startLab } from '../../lab/index.ts'
 
 const keep = process.env.KEEP === '1'
@@ -95,6 +95,19 @@ export const leftOnServer = async (server: LabServer): Promise<string[]> => {
     ss -Hltn | awk '{print $4}' | grep -v ':22$' | sed 's/^/port /'
     true`
   return lines((await server.run(script)).stdout)
+}
+
+/** Nothing of a vault stands, on the client or on a server that runs. */
+export const nothingLeft = async (lab: Lab): Promise<void> => {
+  expect(await leftOnClient(lab)).toEqual([])
+  for (const server of lab.servers) if (server.running) expect(await leftOnServer(server)).toEqual([])
+}
+
+/** `up` refuses with this exit code and leaves nothing. @returns all that it said */
+export const refusedUp = async (lab: Lab, code: number, ...flags: string[]): Promise<string> => {
+  const { stdout, stderr } = await verb(lab, ['up', 'photos', ...flags], code)
+  await nothingLeft(lab)
+  return stdout + stderr
 }
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '')

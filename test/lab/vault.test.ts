@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { canary, labProfile, leftOnClient, leftOnServer, useLab, verb } from './support.ts'
+import { canary, labProfile, leftOnClient, nothingLeft, useLab, verb } from './support.ts'
 
 /**
  * The main path on real kernels, with the profile that the README shows: provision, create, up, work, down. The
@@ -66,8 +66,7 @@ describe('the first vault', () => {
       'record.json',
     ])
       expect(kit.stdout).toContain(name)
-    expect(await leftOnClient(lab())).toEqual([])
-    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    await nothingLeft(lab())
   })
 
   test('create again is refused, exit 7, and touches nothing', async () => {
@@ -152,8 +151,7 @@ describe('the first vault', () => {
       /fsn holds generation (\d+), read back[\s\S]*gra holds generation \1, read back/,
     )
     expect(down.stdout).toContain('photos is down; everything that was written is on every server')
-    expect(await leftOnClient(lab())).toEqual([])
-    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    await nothingLeft(lab())
     const again = await verb(lab(), ['down', 'photos'])
     expect(again.stdout).toContain('already down')
   })
@@ -253,8 +251,7 @@ describe('the first vault', () => {
     expect(cache.stdout).toBe('write back\nwrite back\n')
     await lab().client.run('echo by hand > /vault/photos/by-hand && sync')
     await lab().client.run(['bash', '-c', `set -e\n${close}`])
-    expect(await leftOnClient(lab())).toEqual([])
-    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    await nothingLeft(lab())
     await verb(lab(), ['up', 'photos'])
     expect((await lab().client.run('cat /vault/photos/by-hand')).stdout).toBe('by hand\n')
     await verb(lab(), ['down', 'photos'])

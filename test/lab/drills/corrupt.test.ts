@@ -1,6 +1,6 @@
 import { beforeAll, expect } from 'vitest'
 import type { LabServer } from '../../../lab/index.ts'
-import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 import { behave, makeHostile } from './hostile.ts'
 import { fillSolo, readSolo, soloGone, soloUp } from './solo.ts'
@@ -181,8 +181,7 @@ drill(25, lab, async () => {
     behave(gra(), behaviour)
     const refused = await verb(lab(), ['up', 'photos'], 5)
     expect(refused.stderr).toContain('gra')
-    expect(await leftOnClient(lab())).toEqual([])
-    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    await nothingLeft(lab())
   }
   await asEver()
   return seen.join('; ')

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { nothingLeft, refusedUp, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
-import { copyPhotos, everyFileIsRight, status, vaultUp, verdictBecomes } from './work.ts'
+import { copyPhotos, everyFileIsRight, rightAlone, status, vaultAtRest, verdictBecomes } from './work.ts'
 
 /** A provider is gone: reading without it, writing without it, its return, and two halves written apart. */
 const lab = useLab({ servers: 2 })
@@ -11,24 +11,12 @@ const disk = '/srv/cloudvault/photos.img'
 const sh = async (script: string): Promise<string> =>
   (await lab().client.run(script, { deadlineMs: 300_000 })).stdout.trim()
 
-/** Nothing stands, here or on a server that runs. */
-const nothingLeft = async (): Promise<void> => {
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) if (server.running) expect(await leftOnServer(server)).toEqual([])
-}
-
-const refusedUp = async (code: number, ...flags: string[]): Promise<string> => {
-  const { stderr } = await verb(lab(), ['up', 'photos', ...flags], code)
-  await nothingLeft()
-  return stderr
-}
-
 /** Every drill begins and ends with the vault down and whole. */
 const wholeAgain = async (): Promise<void> => {
   await verb(lab(), ['up', 'photos'])
   await verdictBecomes(lab(), 'healthy', 300)
   await verb(lab(), ['down', 'photos'])
-  await nothingLeft()
+  await nothingLeft(lab())
 }
 
 /** Bytes of noise with their sum noted: Btrfs has to give it chunks of its own. */
@@ -43,23 +31,21 @@ const chunks = (): Promise<string> =>
   )
 
 beforeAll(async () => {
-  await vaultUp(lab())
-  await copyPhotos(lab())
-  await verb(lab(), ['down', 'photos'])
+  await vaultAtRest(lab())
 })
 
 afterAll(async () => {
   await verb(lab(), ['down', 'photos'])
-  await nothingLeft()
+  await nothingLeft(lab())
 })
 
 drill(9, lab, async () => {
   await lab().server('gra').kill()
-  const said = await refusedUp(7)
+  const said = await refusedUp(lab(), 7)
   for (const words of ['gra', '--degraded=ro', '--degraded=rw', 'nothing was mounted'])
     expect(said).toContain(words)
   await lab().server('fsn').kill()
-  await refusedUp(4)
+  await refusedUp(lab(), 4)
   await Promise.all(lab().servers.map((server) => server.start()))
   await wholeAgain()
   return 'one off: exit 7 with both ways to go on; both off: exit 4; nothing was left behind'
@@ -77,7 +63,7 @@ drill(10, lab, async () => {
   expect(await chunks()).not.toContain('single')
   expect((await status(lab())).verdict).toBe('degraded')
   await verb(lab(), ['down', 'photos'])
-  await nothingLeft()
+  await nothingLeft(lab())
   expect(await sum()).toBe(before)
   await gra.start()
   await wholeAgain()
@@ -85,7 +71,7 @@ drill(10, lab, async () => {
 })
 
 drill(11, lab, async () => {
-  const [fsn, gra] = [lab().server('fsn'), lab().server('gra')]
+  const gra = lab().server('gra')
   await gra.kill()
   const up = await verb(lab(), ['up', 'photos', '--degraded=rw'])
   expect(up.stdout).toContain('DEGRADED: gra is missing; what is written now has fewer copies')
@@ -95,7 +81,7 @@ drill(11, lab, async () => {
   const during = await status(lab())
   expect([during.verdict, during.next[0]]).toEqual(['degraded', expect.stringContaining('cloudvault down')])
   expect((await verb(lab(), ['down', 'photos'], 7)).stdout).toContain('gra took no part')
-  await nothingLeft()
+  await nothingLeft(lab())
   await gra.start()
   expect((await verb(lab(), ['up', 'photos'])).stdout).toContain('RESILVERING: gra')
   const began = Date.now()
@@ -103,11 +89,7 @@ drill(11, lab, async () => {
   const seconds = Math.round((Date.now() - began) / 1000)
   expect(await chunks()).not.toContain('single')
   await verb(lab(), ['down', 'photos'])
-  await fsn.kill()
-  await verb(lab(), ['up', 'photos', '--degraded=ro'])
-  const files = await everyFileIsRight(lab())
-  await verb(lab(), ['down', 'photos'])
-  await fsn.start()
+  const files = await rightAlone(lab(), 'gra')
   await wholeAgain()
   return `resilvered in ${seconds} s; then the other one was off: ${files} files right from the returner alone`
 })
@@ -193,14 +175,14 @@ drill(13, lab, async () => {
   for (const machine of [1, 2]) {
     await sh(`cp /root/record.${machine} ${record}`)
     for (const flags of machine === 1 ? [[], ['--allow-stale'], ['--degraded=rw']] : [[]]) {
-      const said = await refusedUp(5, ...flags)
+      const said = await refusedUp(lab(), 5, ...flags)
       expect(said).toContain('diverged')
       for (const member of ['fsn', 'gra'])
         expect(said).toContain(`cloudvault up photos --degraded=ro --without ${member}`)
     }
   }
   // The second machine reads both halves, and may write neither beside the other's.
-  expect(await refusedUp(5, '--degraded=rw', '--without', 'gra')).toContain('does not know')
+  expect(await refusedUp(lab(), 5, '--degraded=rw', '--without', 'gra')).toContain('does not know')
   for (const [without, half] of [
     ['gra', 1],
     ['fsn', 2],
@@ -209,7 +191,7 @@ drill(13, lab, async () => {
     await sh(`echo 3 > /proc/sys/vm/drop_caches; sha256sum -c --quiet /tmp/sums.${half}`)
     files += Number(await sh(`wc -l < /tmp/sums.${half}`))
     await verb(lab(), ['down', 'photos'])
-    await nothingLeft()
+    await nothingLeft(lab())
   }
   await sh(`cp /root/record.1 ${record}; mv /tmp/sums.1 /tmp/sums`)
   await gra.run(`mv ${disk}.whole ${disk}`)

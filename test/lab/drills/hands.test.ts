@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest'
-import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { leftOnClient, leftOnServer, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 import { everyFileIsRight, journal, status, vaultUp, verdictBecomes } from './work.ts'
 
@@ -191,6 +191,5 @@ const parked = async (before: string): Promise<void> => {
 
 test('down, and nothing is left', async () => {
   await verb(lab(), ['down', 'photos'])
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+  await nothingLeft(lab())
 })

@@ -1,15 +1,7 @@
 import { beforeAll, expect } from 'vitest'
-import { canary, labProfile, leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { canary, labProfile, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
-import {
-  copyPhotos,
-  everyFileIsRight,
-  journal,
-  status,
-  vaultUp,
-  verdictBecomes,
-  writeDuring,
-} from './work.ts'
+import { journal, status, stillWhole, vaultAtRest, verdictBecomes, writeDuring } from './work.ts'
 
 /** What goes wrong on my own machine: its disk, its clock, its modules, my fingers. */
 const lab = useLab({ servers: 2 })
@@ -17,23 +9,8 @@ const state = '/var/lib/cloudvault'
 const patience: readonly (readonly [string, string])[] = [['patience: 30s', 'patience: 12s']]
 
 beforeAll(async () => {
-  await vaultUp(lab(), { size: '256MiB', changes: patience })
-  await copyPhotos(lab())
-  await verb(lab(), ['down', 'photos'])
+  await vaultAtRest(lab(), { size: '256MiB', changes: patience })
 }, 900_000)
-
-const nothingLeft = async (): Promise<void> => {
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
-}
-
-const stillWhole = async (): Promise<number> => {
-  await verb(lab(), ['up', 'photos'])
-  const files = await everyFileIsRight(lab())
-  await verb(lab(), ['down', 'photos'])
-  await nothingLeft()
-  return files
-}
 
 /** Everything of the state directory but the lock, in one sum. */
 const stateSum = async (): Promise<string> =>
@@ -76,10 +53,10 @@ const fullAndReadOnly = (): Promise<void> =>
   onSmallDisk(async () => {
     await lab().client.run(`${fill}; true`)
     await refuses(['up', 'create', 'down'], 'no space is left')
-    await nothingLeft()
+    await nothingLeft(lab())
     await lab().client.run(`rm ${state}/filler && mount -o remount,ro ${state}`)
     await refuses(['up', 'create', 'down'], 'its file system is read-only')
-    await nothingLeft()
+    await nothingLeft(lab())
     await lab().client.run(`mount -o remount,rw ${state}`)
     // Full from the moment at which the links stand.
     const filling = lab().client.start(
@@ -89,7 +66,7 @@ const fullAndReadOnly = (): Promise<void> =>
     expect(stderr).toMatch(/the (receipt|record) .* cannot be written: no space is left/)
     expect(stderr).toContain('nothing of this run is left behind')
     await filling.stop()
-    await nothingLeft()
+    await nothingLeft(lab())
     await lab().client.run(`rm ${state}/filler`)
     await verb(lab(), ['up', 'photos'])
     await lab().client.run(`${fill}; true`)
@@ -97,7 +74,7 @@ const fullAndReadOnly = (): Promise<void> =>
     expect((await status(lab())).verdict).toBe('healthy')
     await lab().client.run(`rm ${state}/filler`)
     await verb(lab(), ['down', 'photos'])
-    await nothingLeft()
+    await nothingLeft(lab())
   })
 
 /** What a record says of who is who; the rest are times. */
@@ -122,9 +99,9 @@ const recordLost = async (): Promise<void> => {
   expect(asked.stdout).toContain('What cannot be known: whether this is the newest state')
   expect(asked.stderr).toContain('--confirm photos')
   await lab().client.run(`test ! -e ${record}`)
-  await nothingLeft()
+  await nothingLeft(lab())
   await verb(lab(), ['discover', 'photos', '--confirm', 'photos'])
-  await nothingLeft()
+  await nothingLeft(lab())
   expect(await identities()).toEqual(known)
   const again = await verb(lab(), ['discover', 'photos'])
   expect(again.stdout).toContain('there is nothing to discover')
@@ -147,14 +124,14 @@ const receiptLost = async (): Promise<void> => {
   const down = await verb(lab(), ['down', 'photos'])
   expect(down.stderr).toContain(`${receipt} was unreadable and counts as lost`)
   expect(down.stdout).toContain('everything that was written is on every server')
-  await nothingLeft()
+  await nothingLeft(lab())
 }
 
 drill(38, lab, async () => {
   await fullAndReadOnly()
   await recordLost()
   await receiptLost()
-  const files = await stillWhole()
+  const files = await stillWhole(lab())
   return `full, read-only, full in the middle: exit 3, nothing begun or left; record made anew by discover, the same to the last identity; down without a receipt; ${files} files right`
 })
 
@@ -180,9 +157,9 @@ const clockJumps = async (): Promise<string> => {
   })
   expect(parkedAfter).toBeLessThan(40)
   await verb(lab(), ['down', 'photos'])
-  await stillWhole()
+  await stillWhole(lab())
   await setClock(0)
-  await stillWhole()
+  await stillWhole(lab())
   return `${files} files written while the clock jumped a year back, parked ${Math.round(parkedAfter)} s after the silence was heard`
 }
 
@@ -193,7 +170,7 @@ const threeTypos = async (): Promise<void> => {
     expect(stderr).toContain('the passphrase does not open the keyring')
     expect(stderr).toContain('there is no lock-out')
   }
-  await nothingLeft()
+  await nothingLeft(lab())
   await labProfile(lab(), { size: '256MiB', changes: patience })
 }
 
@@ -209,7 +186,7 @@ const moduleMissing = async (): Promise<void> => {
     await lab().client.run('mv /root/hidden.ko $(cat /root/module); depmod')
     expect(stderr).toContain(`the kernel module ${name} cannot be loaded`)
     expect(stderr).toContain('apt-get install linux-image')
-    await nothingLeft()
+    await nothingLeft(lab())
   }
 }
 
@@ -217,6 +194,6 @@ drill(40, lab, async () => {
   const clock = await clockJumps()
   await threeTypos()
   await moduleMissing()
-  const files = await stillWhole()
+  const files = await stillWhole(lab())
   return `${clock}; exit 9 three times and no lock-out; exit 3 without nbd, without dm_crypt; ${files} files right`
 })

@@ -1,10 +1,18 @@
 import { beforeAll, expect } from 'vitest'
-import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { nothingLeft, useLab, verb } from '../support.ts'
 import { dumpKey, durableAt, heavyDay, logWrites, openPoint, playBack } from './crash-points.ts'
 import { drill } from './drill.ts'
 import { behave, makeHostile } from './hostile.ts'
 import { fillSolo, readSolo, soloGone, soloUp } from './solo.ts'
-import { everyFileIsRight, journal, status, vaultUp, verdictBecomes, writeDuring } from './work.ts'
+import {
+  everyFileIsRight,
+  journal,
+  rightAlone,
+  status,
+  vaultUp,
+  verdictBecomes,
+  writeDuring,
+} from './work.ts'
 
 /** Providers that lose what they said they had, and what a person has left then. gra is the one that does it. */
 const lab = useLab({ servers: 2 })
@@ -25,12 +33,7 @@ const asEver = async (): Promise<void> => {
 /** Every file is right when gra is the only server there is. @returns how many */
 const rightOnGraAlone = async (): Promise<number> => {
   await verb(lab(), ['down', 'photos'])
-  await lab().server('fsn').kill()
-  await verb(lab(), ['up', 'photos', '--degraded=ro'])
-  const files = await everyFileIsRight(lab())
-  await verb(lab(), ['down', 'photos'])
-  await lab().server('fsn').start()
-  return files
+  return rightAlone(lab(), 'gra')
 }
 
 drill(7, lab, async () => {
@@ -39,8 +42,7 @@ drill(7, lab, async () => {
   behave(gra(), { flush: false })
   const refused = await verb(lab(), ['up', 'photos'], 5)
   expect(refused.stderr).toContain('the export of gra was refused: it offers no flush')
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+  await nothingLeft(lab())
   await asEver()
   return 'exit 5, gra named, nothing mounted, nothing left'
 })

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect } from 'vitest'
 import { allKinds, buildLoops, type Loop, type Looped, loop, pointsShown } from '../loops.ts'
-import { labProfile, leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { labProfile, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 
 /**
@@ -42,11 +42,6 @@ const judge = (looped: Looped, verbs: readonly string[]): string => {
   return pointsShown(looped)
 }
 
-const nothingLeft = async (lab: typeof mirrored): Promise<void> => {
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
-}
-
 describe('killed', () => {
   drill(
     30,
@@ -57,8 +52,8 @@ describe('killed', () => {
         loop(alone(), every('provision', 'create'), patience),
       ])
       const shown = `${judge(below, ['provision', 'create'])}; ${judge(up, ['up'])}`
-      await nothingLeft(mirrored)
-      await nothingLeft(alone)
+      await nothingLeft(mirrored())
+      await nothingLeft(alone())
       return shown
     },
     patience,
@@ -69,7 +64,7 @@ describe('killed', () => {
     mirrored,
     async () => {
       const shown = judge(await loop(mirrored(), every('down'), patience), ['down'])
-      await nothingLeft(mirrored)
+      await nothingLeft(mirrored())
       return shown
     },
     patience,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { canary, leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { canary, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 import { copyPhotos, everyFileIsRight, status, vaultUp, verdictBecomes, writeDuring } from './work.ts'
 
@@ -28,8 +28,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await verb(lab(), ['down', 'photos'])
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+  await nothingLeft(lab())
 })
 
 /** Files with fsync and files without, one after the other, until it is ended. Sums only of what is promised. */

@@ -1,10 +1,11 @@
 import { beforeAll, expect, test } from 'vitest'
-import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { leftOnClient, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 import {
   copyPhotos,
   everyFileIsRight,
   journal,
+  saidSince,
   status,
   vaultUp,
   verdictBecomes,
@@ -27,16 +28,15 @@ const gra = () => lab().server('gra')
 const standing = async (): Promise<void> => {
   if ((await status(lab())).verdict === 'down') await verb(lab(), ['up', 'photos'])
 }
-const saidSince = async (before: string): Promise<string> => (await journal(lab())).slice(before.length)
 const updates = 'cloudvault provision photos gra'
 
 const said = async (before: string, words: RegExp, seconds: number): Promise<string> => {
   for (let waited = 0; waited < seconds; waited += 2) {
-    const text = await saidSince(before)
+    const text = await saidSince(lab(), before)
     if (words.test(text)) return text
     await lab().client.run('sleep 2')
   }
-  throw new Error(`the monitor did not say ${words}: ${await saidSince(before)}`)
+  throw new Error(`the monitor did not say ${words}: ${await saidSince(lab(), before)}`)
 }
 
 const dropIn = '/etc/systemd/system/cv-photos-gra.service.d'
@@ -86,7 +86,7 @@ drill(27, lab, async () => {
   // SSH goes on by itself; the plain link says what to type, everywhere where somebody may look.
   // A connection that nobody answers is given up after 20 s, and the monitor knows only then.
   await said(before, new RegExp(`gra: .*${updates}`), 90)
-  expect(await saidSince(before)).not.toContain('fsn: parked')
+  expect(await saidSince(lab(), before)).not.toContain('fsn: parked')
   const degraded = await status(lab())
   expect(degraded.verdict).toBe('degraded')
   expect(degraded.next.join('\n')).toContain(updates)
@@ -123,7 +123,7 @@ drill(29, lab, async () => {
   expect(unprotected.stderr).toContain("gra: the server's firewall does not protect the export's port")
   expect(unprotected.stderr).toContain(updates)
   expect(await open()).not.toBe('open')
-  await nothingMounted()
+  await nothingLeft(lab())
   await verb(lab(), ['provision', 'photos', 'gra'])
 
   // Another host key: refused at once, without a question, although a terminal is there to ask on.
@@ -135,7 +135,7 @@ drill(29, lab, async () => {
   expect(impostor.code).toBe(5)
   expect(impostor.stdout).toContain('the server shows another host key')
   expect(impostor.stdout).not.toContain('?')
-  await nothingMounted()
+  await nothingLeft(lab())
   await gra().run(
     'rm /etc/ssh/ssh_host_* && mv /root/keys/* /etc/ssh/ && rmdir /root/keys && systemctl restart ssh',
   )
@@ -144,12 +144,7 @@ drill(29, lab, async () => {
   return 'flushed: loaded again first; lost: exit 5, the port stays shut; another host key: exit 5, no question; nothing was mounted (there is no TLS link yet, so no certificate to expire)'
 })
 
-const nothingMounted = async (): Promise<void> => {
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
-}
-
 test('down, and nothing is left', async () => {
   await verb(lab(), ['down', 'photos'])
-  await nothingMounted()
+  await nothingLeft(lab())
 })

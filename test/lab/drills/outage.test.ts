@@ -1,10 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { leftOnClient, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 import {
   copyPhotos,
   everyFileIsRight,
   journal,
+  rightAlone,
+  saidSince,
   status,
   vaultUp,
   verdictBecomes,
@@ -15,9 +17,6 @@ import {
 const lab = useLab({ servers: 2 })
 
 beforeAll(() => vaultUp(lab(), { changes: [['patience: 30s', 'patience: 20s']] }), 600_000)
-
-/** What the monitor has said since the given length of its journal. */
-const saidSince = async (before: string): Promise<string> => (await journal(lab())).slice(before.length)
 
 const scrubIsClean = async (): Promise<void> => {
   const scrubbed = JSON.parse((await verb(lab(), ['scrub', 'photos', '--json'])).stdout)
@@ -45,7 +44,7 @@ drill(1, lab, async () => {
   const ended = await verifier.wait()
   expect(`${ended.code} ${ended.stderr}`).toBe('0 ')
   expect(worstMs).toBeGreaterThan(8000)
-  const said = await saidSince(before)
+  const said = await saidSince(lab(), before)
   expect(said).toMatch(/gra: back after [\d.]+ s, nothing was missed/)
   expect(said).not.toContain('parked')
   await verdictBecomes(lab(), 'healthy', 30)
@@ -64,7 +63,7 @@ drill(2, lab, async () => {
     await server.run('mv /usr/bin/nbd-server.away /usr/bin/nbd-server')
     await backSince(before)
   })
-  expect(await saidSince(before)).toMatch(/fsn: back after [\d.]+ s, nothing was missed/)
+  expect(await saidSince(lab(), before)).toMatch(/fsn: back after [\d.]+ s, nothing was missed/)
   expect((await status(lab())).verdict).toBe('healthy')
   await scrubIsClean()
   await everyFileIsRight(lab())
@@ -73,10 +72,10 @@ drill(2, lab, async () => {
 
 const backSince = async (before: string): Promise<void> => {
   for (let waited = 0; waited < 60; waited++) {
-    if (/back after/.test(await saidSince(before))) return
+    if (/back after/.test(await saidSince(lab(), before))) return
     await lab().client.run('sleep 1')
   }
-  throw new Error(`not reconnected: ${await saidSince(before)}`)
+  throw new Error(`not reconnected: ${await saidSince(lab(), before)}`)
 }
 
 drill(3, lab, async () => {
@@ -87,7 +86,7 @@ drill(3, lab, async () => {
     await verdictBecomes(lab(), 'degraded', 90)
     await lab().client.run('sleep 15')
   })
-  expect(await saidSince(before)).toMatch(/gra: parked after 2\d\.\d s; going on without it/)
+  expect(await saidSince(lab(), before)).toMatch(/gra: parked after 2\d\.\d s; going on without it/)
   // Noticed after 10 to 22 s (the kernel's request timeout can fire twice), then patience.
   expect(worstMs).toBeLessThan(60_000)
   const report = await status(lab())
@@ -96,7 +95,9 @@ drill(3, lab, async () => {
   expect((await verb(lab(), ['status', 'photos', '--check'], 7)).stdout).toContain('DEGRADED')
   await server.thaw()
   await verdictBecomes(lab(), 'healthy', 180)
-  const mended = /resilvered: (\d+) blocks mended; every copy is right/.exec(await saidSince(before))?.[1]
+  const mended = /resilvered: (\d+) blocks mended; every copy is right/.exec(
+    await saidSince(lab(), before),
+  )?.[1]
   expect(Number(mended)).toBeGreaterThan(0)
   await everyFileIsRight(lab())
   return `${files} files written without an error, longest wait ${(worstMs / 1000).toFixed(1)} s; ${mended} blocks mended when it was back`
@@ -107,7 +108,7 @@ drill(28, lab, async () => {
   const copied = await copyPhotos(lab(), 'before')
   const { files, worstMs } = await writeDuring(lab(), () => lab().server('gra').reboot())
   await verdictBecomes(lab(), 'healthy', 240)
-  const said = await saidSince(before)
+  const said = await saidSince(lab(), before)
   expect(said).toMatch(/gra: (its server has forgotten the session: it was rebooted|parked)/)
   expect(said).toMatch(/resilvered: \d+ blocks mended; every copy is right/)
   await everyFileIsRight(lab())
@@ -123,7 +124,7 @@ describe('around the drills', () => {
       await backSince(before)
     })
     await verdictBecomes(lab(), 'healthy', 120)
-    expect(await saidSince(before)).toContain('watching fsn, gra')
+    expect(await saidSince(lab(), before)).toContain('watching fsn, gra')
   })
 
   test('down with one provider silent: it ends, says who lacks what, and the next up mends it', async () => {
@@ -144,18 +145,7 @@ describe('around the drills', () => {
 
   test('each provider alone then has every file, and nothing is left', async () => {
     await verb(lab(), ['down', 'photos'])
-    for (const [off, on] of [
-      ['fsn', 'gra'],
-      ['gra', 'fsn'],
-    ] as const) {
-      await lab().server(off).kill()
-      const up = await verb(lab(), ['up', 'photos', '--degraded=ro'])
-      expect(up.stdout).toContain(on)
-      await everyFileIsRight(lab())
-      await verb(lab(), ['down', 'photos'])
-      await lab().server(off).start()
-    }
-    expect(await leftOnClient(lab())).toEqual([])
-    for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
+    for (const on of ['gra', 'fsn']) await rightAlone(lab(), on)
+    await nothingLeft(lab())
   })
 })

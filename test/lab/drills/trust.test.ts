@@ -1,10 +1,10 @@
 import { copyFile, stat } from 'node:fs/promises'
 import { beforeAll, expect } from 'vitest'
 import type { LabServer } from '../../../lab/index.ts'
-import { leftOnClient, leftOnServer, useLab, verb } from '../support.ts'
+import { nothingLeft, refusedUp, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 import { asPrinted, measured, plant } from './home.ts'
-import { copyPhotos, everyFileIsRight, vaultUp } from './work.ts'
+import { copyPhotos, stillWhole, vaultUp } from './work.ts'
 
 /** What somebody plants or damages, on a server or at home: refused before anything is touched. Down is where each drill begins and ends. */
 const lab = useLab({ servers: 2 })
@@ -20,26 +20,6 @@ beforeAll(async () => {
   await verb(lab(), ['kit', 'photos', '--to', '/root/usb'])
   await verb(lab(), ['down', 'photos'])
 }, 900_000)
-
-const nothingLeft = async (): Promise<void> => {
-  expect(await leftOnClient(lab())).toEqual([])
-  for (const server of lab().servers) expect(await leftOnServer(server)).toEqual([])
-}
-
-const refusedUp = async (code: number): Promise<string> => {
-  const { stdout, stderr } = await verb(lab(), ['up', 'photos'], code)
-  await nothingLeft()
-  return stdout + stderr
-}
-
-/** Up again, every file right, down again. @returns how many files */
-const stillWhole = async (): Promise<number> => {
-  await verb(lab(), ['up', 'photos'])
-  const files = await everyFileIsRight(lab())
-  await verb(lab(), ['down', 'photos'])
-  await nothingLeft()
-  return files
-}
 
 const sums = (): Promise<string[]> =>
   Promise.all(
@@ -59,7 +39,7 @@ const damaged = async (file: string, damage: () => Promise<unknown>, code: numbe
   await lab().client.run(`cp -a ${file} /root/saved`)
   try {
     await damage()
-    return await refusedUp(code)
+    return await refusedUp(lab(), code)
   } finally {
     await lab().client.run(`cp -a /root/saved ${file}`)
   }
@@ -70,11 +50,11 @@ drill(16, lab, async () => {
   await serve(fsn(), `${gra().root}${disk}.own`)
   await serve(gra(), `${fsn().root}${disk}.own`)
   const before = await sums()
-  const said = await refusedUp(5)
+  const said = await refusedUp(lab(), 5)
   expect(said).toContain("fsn and gra do not serve this vault's disks")
   expect(await sums()).toEqual(before)
   for (const server of lab().servers) await putBack(server)
-  const files = await stillWhole()
+  const files = await stillWhole(lab())
   return `exit 5 naming both; both images identical by SHA-256; ${files} files right with the disks back`
 })
 
@@ -103,7 +83,7 @@ drill(17, lab, async () => {
   expect(planted.code).toBe(0)
   await fsn().run(`dd if=${disk}.header of=${disk} conv=notrunc bs=1M status=none`)
   const withHeader = await sums()
-  expect(await refusedUp(5)).toContain("fsn does not serve this vault's disk")
+  expect(await refusedUp(lab(), 5)).toContain("fsn does not serve this vault's disk")
   expect(await sums()).toEqual(withHeader)
   await fsn().run(`rm ${disk}.plain ${disk}.header`)
   await putBack(fsn())
@@ -114,7 +94,7 @@ drill(17, lab, async () => {
     const found = await server.run(`LC_ALL=C grep -a -c -F ${canary} ${disk} || true`)
     expect(found.stdout.trim()).toBe('0')
   }
-  const files = await stillWhole()
+  const files = await stillWhole(lab())
   return `exit 5 both times, images unchanged by SHA-256; the canary is on neither disk; ${files} files right`
 })
 
@@ -144,8 +124,8 @@ drill(18, lab, async () => {
       worst.seconds = Math.max(worst.seconds, seen.seconds)
       worst.mebibytes = Math.max(worst.mebibytes, seen.mebibytes)
     }
-  await nothingLeft()
-  const files = await stillWhole()
+  await nothingLeft(lab())
+  const files = await stillWhole(lab())
   return `${greedy.length} asks in a header and in the keyring: refused in ${worst.seconds.toFixed(1)} s and ${Math.ceil(worst.mebibytes)} MiB at most, nobody contacted; ${files} files right`
 })
 
@@ -162,7 +142,7 @@ drill(19, lab, async () => {
   // LUKS2 keeps its metadata twice.
   await lab().client.run(`cp ${header} /root/whole`)
   await flip(header, inFirstCopy)
-  await stillWhole()
+  await stillWhole(lab())
   await flip(header, inFirstCopy + copyBytes) // harmless again only if the first one was mended
   const metadata = (file: string) => lab().client.run(`cryptsetup luksDump --dump-json-metadata ${file}`)
   expect((await metadata(header)).stdout).toBe((await metadata('/root/whole')).stdout)
@@ -178,19 +158,19 @@ drill(19, lab, async () => {
   for (const [file, damage, code, words] of cases) {
     await lab().client.run(`cp ${file} /root/whole`)
     await damage(file)
-    const said = await refusedUp(code)
+    const said = await refusedUp(lab(), code)
     expect(said).toContain(words)
     await asPrinted(lab(), said)
     await lab().client.run(`cmp ${file} /root/whole`)
   }
-  const again = await stillWhole()
+  const again = await stillWhole(lab())
   // Another machine, with the kit and the passphrase and nothing else.
   await lab().client.run(
     `mkdir /root/lost && mv /var/lib/cloudvault /root/lost/state && mv /etc/cloudvault /root/lost/etc`,
   )
   expect((await verb(lab(), ['up', 'photos'], 2)).stderr).toContain('cloudvault restore-kit')
   await verb(lab(), ['restore-kit', '/root/usb/photos-recovery-kit.tar'])
-  const files = await stillWhole()
+  const files = await stillWhole(lab())
   await lab().client.run('rm -r /root/lost')
   expect(files).toBe(again)
   return `a flipped bit in one of two copies mends itself; ${cases.length} other damages named and undone by the command printed; kit and passphrase alone on an empty machine: ${files} files right`
@@ -204,13 +184,13 @@ drill(20, lab, async () => {
     [`chmod 0440 ${disk}`, `chmod 0600 ${disk}`, 'it is read-only'],
   ] as const) {
     await fsn().run(change)
-    const said = await refusedUp(5)
+    const said = await refusedUp(lab(), 5)
     expect(said).toContain(`the export of fsn was refused: ${words}`)
     expect(said).toContain('the kernel was not given this connection')
     expect(said).not.toMatch(/open fsn/)
     // Only what lies behind the end is lost or new: the vault never wrote there.
     await fsn().run(`truncate -s ${size} ${disk}; ${undo || 'true'}`)
   }
-  const files = await stillWhole()
+  const files = await stillWhole(lab())
   return `smaller, larger, read-only: exit 5 each before LUKS was opened; ${files} files right`
 })

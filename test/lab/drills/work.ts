@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import type { Lab } from '../../../lab/index.ts'
-import { labProfile, type VaultOptions, verb } from '../support.ts'
+import { labProfile, nothingLeft, type VaultOptions, verb } from '../support.ts'
 
 /** What people do with a vault while something happens to it, and how it is asked how it is. */
 
@@ -10,6 +10,34 @@ export const vaultUp = async (lab: Lab, options: VaultOptions = {}): Promise<voi
   await verb(lab, ['provision', 'photos'])
   await verb(lab, ['create', 'photos', '--confirm', 'photos'])
   await verb(lab, ['up', 'photos'])
+}
+
+/** The same with an album in it, and down: where drills begin and end that bring it up themselves. */
+export const vaultAtRest = async (lab: Lab, options: VaultOptions = {}): Promise<void> => {
+  await vaultUp(lab, options)
+  await copyPhotos(lab)
+  await verb(lab, ['down', 'photos'])
+}
+
+/** Up again, every file right, down again, and nothing left. @returns how many files */
+export const stillWhole = async (lab: Lab): Promise<number> => {
+  await verb(lab, ['up', 'photos'])
+  const files = await everyFileIsRight(lab)
+  await verb(lab, ['down', 'photos'])
+  await nothingLeft(lab)
+  return files
+}
+
+/** Every file is right when this server is the only one there is; the vault is down before and after. @returns how many */
+export const rightAlone = async (lab: Lab, on: string): Promise<number> => {
+  const others = lab.servers.filter((server) => server.name !== on)
+  for (const server of others) await server.kill()
+  const up = await verb(lab, ['up', 'photos', '--degraded=ro'])
+  expect(up.stdout).toContain(on)
+  const files = await everyFileIsRight(lab)
+  await verb(lab, ['down', 'photos'])
+  for (const server of others) await server.start()
+  return files
 }
 
 /** `status --json`, parsed. */
@@ -39,6 +67,10 @@ export const verdictBecomes = async (lab: Lab, wanted: string, seconds: number):
 /** What the monitor said, on a client with the light init. */
 export const journal = async (lab: Lab): Promise<string> =>
   (await lab.client.run('cat /run/cloudvault/photos/cv-photos-monitor.pid.log', { allowFail: true })).stdout
+
+/** What the monitor has said since its journal was this. */
+export const saidSince = async (lab: Lab, before: string): Promise<string> =>
+  (await journal(lab)).slice(before.length)
 
 /** Writes numbered files with fsync until told to stop; prints how many, and the longest wait in ms. */
 const writer = `i=0; worst=0; rm -f /tmp/enough; run=$(date +%s)

@@ -73,7 +73,7 @@ const beHonest = (socket: Socket): void => {
 
 describe('an honest server', () => {
   it('gives an offer and a socket as the kernel wants it: blocking, no timeouts', async () => {
-    const { fd, offer, close } = await dial(await serve(beHonest), 'disk', 5_000)
+    const { fd, offer, close } = await dial(await serve(beHonest), 'disk', 20_000)
     const sys = await libc()
     expect(offer.sizeBytes).toBe(1073741824n)
     expect(sys.getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, 16).equals(Buffer.alloc(16))).toBe(true)
@@ -110,7 +110,7 @@ describe('an honest server', () => {
     const address = server.address()
     const port = typeof address === 'object' && address !== null ? address.port : 0
     for (const host of ['127.0.0.1', '::1', 'localhost']) {
-      const { offer, close } = await dial({ kind: 'tcp', host, port }, 'disk', 5_000)
+      const { offer, close } = await dial({ kind: 'tcp', host, port }, 'disk', 20_000)
       close()
       expect(offer.canFua).toBe(true)
     }
@@ -126,7 +126,7 @@ it('a name with several addresses is tried until one answers', async () => {
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
-  const { close } = await dial({ kind: 'tcp', host: 'localhost', port }, 'disk', 5_000)
+  const { close } = await dial({ kind: 'tcp', host: 'localhost', port }, 'disk', 20_000)
   close()
 })
 
@@ -159,7 +159,7 @@ describe('a bad server', () => {
 
   it.each([0, 5, 17, 18, 30, 60])('that closes after %i bytes is unreachable', async (count) => {
     const fault = await faultOf(async () =>
-      dial(await serve((socket) => socket.end(honest.subarray(0, count))), 'disk', 5_000),
+      dial(await serve((socket) => socket.end(honest.subarray(0, count))), 'disk', 20_000),
     )
     expect(fault.exit).toBe(Exit.unreachable)
     expect(fault.message).toMatch(/closed the connection during the NBD handshake/)
@@ -173,7 +173,7 @@ describe('a bad server', () => {
     ['never ends', Buffer.concat([greeting(), ...Array<Buffer>(99).fill(info(4096n, 1))]), /more than 16/],
   ])('that %s is not trusted', async (_, said, words) => {
     const target = await serve((socket) => socket.write(said))
-    const fault = await faultOf(() => dial(target, 'disk', 5_000))
+    const fault = await faultOf(() => dial(target, 'disk', 20_000))
     expect(fault.exit).toBe(Exit.trust)
     expect(fault.message).toMatch(words)
   })
@@ -191,7 +191,7 @@ describe('a bad server', () => {
       answerReads(socket, replying)
       socket.write(honest)
     })
-    expect(await faultOf(() => dial(target, 'disk', 5_000))).toMatchObject({
+    expect(await faultOf(() => dial(target, 'disk', 20_000))).toMatchObject({
       exit: Exit.trust,
       message: expect.stringMatching(words),
       details: { stands: 'nothing was handed to the kernel' },
@@ -203,7 +203,7 @@ describe('a bad server', () => {
       answerReads(socket, (handle) => Buffer.concat([Buffer.from('6744669800000005', 'hex'), handle]))
       socket.write(honest)
     })
-    const { close } = await dial(target, 'disk', 5_000)
+    const { close } = await dial(target, 'disk', 20_000)
     close()
   })
 
@@ -217,7 +217,7 @@ describe('a bad server', () => {
 
   it('that does not know the export is named so', async () => {
     const target = await serve((socket) => socket.write(Buffer.concat([greeting(), reply(0x8000_0006)])))
-    expect(await faultOf(() => dial(target, 'disk', 5_000))).toMatchObject({ reason: 'unknown export' })
+    expect(await faultOf(() => dial(target, 'disk', 20_000))).toMatchObject({ reason: 'unknown export' })
   })
 })
 

@@ -12,7 +12,7 @@ afterEach(async () => {
 
 async function offerOf(server: RunningServer, exportName: string): Promise<Offer> {
   running.push(server)
-  const { offer, close } = await dial({ kind: 'unix', path: server.socket }, exportName, 5_000)
+  const { offer, close } = await dial({ kind: 'unix', path: server.socket }, exportName, 20_000)
   close()
   return offer
 }
