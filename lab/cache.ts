@@ -1,8 +1,18 @@
 /**
  * A place for images that are slow to build: one directory per hash of everything that shapes them, made under another
- * name and renamed when complete, with a lock so that two builds do not collide. Old hashes are removed.
+ * name and renamed when complete, with a lock so that two builds do not collide. Hashes that nobody uses any more are removed.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { LabError, sleep } from './exec.ts'
@@ -44,10 +54,22 @@ const takeLock = async (root: string, log: (line: string) => void): Promise<() =
   throw new LabError(`another build holds ${lock} since more than ${lockDeadline / 60_000} minutes`)
 }
 
+/** Another checkout on this machine may be about to boot from another hash: only what nobody used for a day goes. */
+const keptMs = 24 * 60 * 60_000
+
 const removeOld = (root: string, hash: string): void => {
-  for (const entry of readdirSync(root))
-    if (entry !== hash && entry !== 'lock' && !entry.startsWith('xstate-'))
-      rmSync(path.join(root, entry), { recursive: true, force: true })
+  for (const entry of readdirSync(root)) {
+    if (entry === hash || entry === 'lock' || entry.startsWith('xstate-')) continue
+    const place = path.join(root, entry)
+    if (Date.now() - statSync(place).mtimeMs > keptMs) rmSync(place, { recursive: true, force: true })
+  }
+}
+
+/** Notes that an image was used. */
+const use = (place: string): string => {
+  const now = new Date()
+  utimesSync(place, now, now)
+  return place
 }
 
 /**
@@ -62,11 +84,11 @@ export const cached = async (
 ): Promise<string> => {
   const root = cacheRoot()
   const ready = path.join(root, hash)
-  if (existsSync(ready)) return ready
+  if (existsSync(ready)) return use(ready)
   mkdirSync(root, { recursive: true, mode: 0o755 })
   const unlock = await takeLock(root, log)
   try {
-    if (existsSync(ready)) return ready
+    if (existsSync(ready)) return use(ready)
     if (!keepOld) removeOld(root, hash)
     const making = path.join(root, `${hash}.making`)
     rmSync(making, { recursive: true, force: true })

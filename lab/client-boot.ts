@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { exec, launch } from './exec.ts'
-import { bridgeNamespace, mac, net, type Seat, serverNames, stateDir, stem } from './names.ts'
+import { bridgeNamespace, ipv6, mac, net, type Seat, serverNames, stateDir, stem } from './names.ts'
 import type { LabState } from './state.ts'
 
 /** One client of a lab. */
@@ -114,6 +114,8 @@ export const writeSetup = (state: Seated, address: string): void => {
 ip link set lo up
 sysctl -q -w net.ipv4.conf.all.promote_secondaries=1
 ip addr replace ${address}/${net.prefix} dev vec0
+modprobe ipv6
+ip -6 addr replace ${ipv6(address)}/64 dev vec0 nodad
 ip link set vec0 up
 ip addr replace ${state.seat.controlClient}/${net.prefix} dev vec1
 ip link set vec1 up

@@ -16,7 +16,7 @@ import {
   writeSetup,
 } from './client-boot.ts'
 import { exec, interact, LabError, type Result, until } from './exec.ts'
-import { net, type Seat } from './names.ts'
+import { ipv6, net, type Seat } from './names.ts'
 import { setLink } from './network.ts'
 import { aliveSince, allPids, isTraced, pidsByArgument, pidTitle, signal, startOf } from './processes.ts'
 import { type Running, type StartOptions, startInGuest } from './running.ts'
@@ -124,8 +124,10 @@ export class LabClient {
   /** Moves the client to another address of 10.77.0.0/24, as a roaming laptop would. It stays over `boot()`. */
   async setAddress(address: string): Promise<void> {
     if (address === this.#address) return
+    const [now, before] = [address, this.#address]
     await this.run(
-      `ip addr add ${address}/${net.prefix} dev vec0 && ip addr del ${this.#address}/${net.prefix} dev vec0`,
+      `ip addr add ${now}/${net.prefix} dev vec0 && ip addr del ${before}/${net.prefix} dev vec0 &&
+       ip addr add ${ipv6(now)}/64 dev vec0 nodad && ip addr del ${ipv6(before)}/64 dev vec0`,
     )
     this.#address = address
     writeSetup(this.#state, address)

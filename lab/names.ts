@@ -37,6 +37,9 @@ export const net = {
   server: (index: number): string => `10.77.0.${11 + index}`,
 } as const
 
+/** Every machine has an IPv6 address too, known from its IPv4 one: 10.77.0.11 is also fd77::11. */
+export const ipv6 = (address: string): string => `fd77::${address.split('.').at(-1) ?? ''}`
+
 /** Where a client sits: its name, its address, its devices in the bridge's namespace. */
 export interface Seat {
   readonly name: 'client' | 'laptop'

@@ -3,7 +3,7 @@
  * that no frame ever meets the host's network. Offloads are off everywhere: User-Mode Linux reads raw frames.
  */
 import { exec } from './exec.ts'
-import { bridgeNamespace, mac, machine, net, type Seat } from './names.ts'
+import { bridgeNamespace, ipv6, mac, machine, net, type Seat } from './names.ts'
 
 const bridge = 'br0'
 
@@ -52,6 +52,7 @@ export const makeMachine = (id: string, name: string, address: string): Promise<
     `ip -n ${ns} link add ${port(name)} type veth peer name eth0 netns ${own}`,
     `ip -n ${own} link set eth0 address ${mac(address)}`,
     `ip -n ${own} addr add ${address}/${net.prefix} dev eth0`,
+    `ip -n ${own} addr add ${ipv6(address)}/64 dev eth0 nodad`,
     `ip -n ${ns} link set ${port(name)} master ${bridge}`,
     plain(ns, port(name)),
     plain(own, 'eth0'),

@@ -34,6 +34,21 @@ export const clientPackages = [
   'bsdutils',
   'iptables',
   'stunnel4',
+  'wireguard-tools',
+  'wireguard-go',
+  'charon-systemd',
+  'strongswan-swanctl',
+  'libstrongswan-standard-plugins',
+  'libcharon-extra-plugins',
+  'libfido2-1',
+  'libtss2-esys-3.0.2-0',
+  'libtss2-mu0',
+  'libtss2-rc0',
+  'libtss2-tcti-device0',
+  'libtss2-tcti-swtpm0',
+  'swtpm',
+  'swtpm-tools',
+  'tpm2-tools',
   'libstdc++6',
   'libatomic1',
   'ca-certificates',
@@ -53,7 +68,22 @@ export const serverPackages = [
 ]
 
 /** Served to the servers from /srv/apt with all that they depend on: a namespace has no way out to a mirror. */
-export const repositoryPackages = ['nbd-server', 'nbdkit', 'nftables', 'ufw', 'stunnel4', 'iptables', 'fio']
+export const repositoryPackages = [
+  'nbd-server',
+  'nbdkit',
+  'nftables',
+  'ufw',
+  'iptables',
+  'firewalld',
+  'stunnel4',
+  'wireguard-tools',
+  'wireguard-go',
+  'charon-systemd',
+  'strongswan-swanctl',
+  'libstrongswan-standard-plugins',
+  'libcharon-extra-plugins',
+  'fio',
+]
 
 export const clientMiB = 3000
 
@@ -148,6 +178,6 @@ export const clientHook = `set -e
 mkdir -p "$1/etc/systemd/system/multi-user.target.wants"
 ln -s ../lab-setup.service "$1/etc/systemd/system/multi-user.target.wants/lab-setup.service"
 chroot "$1" systemctl -q mask getty@tty1.service systemd-networkd-wait-online.service apt-daily.timer \\
-  apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer stunnel4.service
+  apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer stunnel4.service strongswan.service
 rm -f "$1"/etc/ssh/ssh_host_*
 `

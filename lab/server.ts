@@ -2,11 +2,11 @@
  * One untrusted server: a Debian with systemd and sshd of its own in a container, on a copy of the image that it may
  * change at will. The lab, unlike cloudvault, can enter it from below: run commands in it, cut its power, spoil its disk.
  */
-
+import { existsSync } from 'node:fs'
 import { makeCgroup } from './cgroup.ts'
 import type { RunOptions } from './client.ts'
 import { exec, interact, LabError, launch, type Result, until } from './exec.ts'
-import { machine, net, type ServerName, serverNames } from './names.ts'
+import { ipv6, machine, net, type ServerName, serverNames } from './names.ts'
 import { closeWire, makeMachine, openWire, removeMachine, setLink } from './network.ts'
 import { initOf, pidsByArgument, pidsOfContainer, signal, startOf } from './processes.ts'
 import { hostKeyFingerprint, prepareRoot, rootDir, serverLog } from './server-root.ts'
@@ -15,6 +15,8 @@ import { type Shape, startWire, stopWire } from './wire.ts'
 
 /** What systemd takes as "power off, in order": SIGRTMIN+4, in glibc's numbering. */
 const powerOff = 38
+
+const tunnelDevice = '/dev/net/tun'
 
 /** Into all namespaces of a container, as root of its tree. */
 const enter = (init: number): string[] => [
@@ -36,6 +38,7 @@ export class LabServer {
   /** How the client's ssh calls it. */
   readonly sshAlias: string
   readonly address: string
+  readonly address6: string
   /** Its root directory on this machine: disks in it can be read, spoilt and replaced. (/run is not in it: use `run`.) */
   readonly root: string
   #state: LabState
@@ -46,6 +49,7 @@ export class LabServer {
     this.name = name
     this.sshAlias = `vps-${name}`
     this.address = net.server(serverNames.indexOf(name))
+    this.address6 = ipv6(this.address)
     this.root = rootDir(state, name)
   }
 
@@ -132,6 +136,8 @@ export class LabServer {
       '--timezone=off',
       '--link-journal=no',
       '--capability=CAP_NET_ADMIN',
+      // Where the kernel has neither WireGuard nor ESP, their user-space makes need it.
+      ...(existsSync(tunnelDevice) ? [`--bind=${tunnelDevice}`] : []),
       `--network-namespace-path=/run/netns/${machine(this.#state.id, this.name)}`,
       '-D',
       this.root,
