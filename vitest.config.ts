@@ -25,6 +25,10 @@ export default defineConfig({
         extends: true,
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 },
       },
+      {
+        extends: true,
+        test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'], testTimeout: 300_000, hookTimeout: 60_000 },
+      },
       { extends: true, test: { ...lab, name: 'lab-alone', include: [alone], maxWorkers: 1 } },
       {
         extends: true,

@@ -1,7 +1,7 @@
 // `npm test`: everything, from a fresh clone on a bare Debian 12 with Node and npm. Sets this machine up, then lint,
 // types, structure, packaging, unit tests, the lab, the quick drills and a minute of soak. Ends with the plain line "N passed, N failed".
 //   npm test                    all
-//   npm test -- --only unit     one part: checks, unit, lab, drills or soak
+//   npm test -- --only unit     one part: checks, unit, fuzz, lab, drills or soak
 //   npm test -- --only lab NAME lab test files whose path contains NAME
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { drillTable, runDrills, scoreboard } from './drill-run.mjs'
@@ -13,7 +13,7 @@ const only = at === -1 ? null : process.argv[at + 1]
 const filter = at === -1 ? [] : process.argv.slice(at + 2)
 const wanted = (part) => only === null || only === part
 
-const tally = { passed: 0, failed: 0, broken: [] }
+const tally = { passed: 0, failed: 0, broken: [], inputs: 0 }
 const count = (name, good) => {
   if (good) tally.passed++
   else {
@@ -66,7 +66,10 @@ const suite = (project, files) => {
   tally.passed += seen.numPassedTests
   tally.failed += seen.numFailedTests
   for (const file of seen.testResults)
-    for (const test of file.assertionResults) if (test.status === 'failed') tally.broken.push(test.fullName)
+    for (const test of file.assertionResults) {
+      if (test.status === 'failed') tally.broken.push(test.fullName)
+      tally.inputs += test.meta?.inputs ?? 0
+    }
   if (seen.numPendingTests + seen.numTodoTests > 0)
     count(`${project}: ${seen.numPendingTests + seen.numTodoTests} tests were skipped`, false)
   if (seen.numPassedTests === 0) count(`${project}: no test ran`, false)
@@ -74,6 +77,7 @@ const suite = (project, files) => {
 }
 
 if (wanted('unit')) suite('unit', only === 'unit' ? filter : [])
+if (wanted('fuzz')) suite('fuzz', [])
 if (wanted('lab')) {
   // A filter names files of either.
   const files = only === 'lab' ? filter : []
@@ -92,6 +96,7 @@ if (wanted('drills')) {
 if (wanted('soak'))
   check('soak, one minute of faults', process.execPath, ['scripts/soak.mjs', '--minutes', '1'])
 
+if (tally.inputs > 0) say(`${tally.inputs} made-up inputs to the readers of what comes from outside`)
 for (const name of tally.broken) console.log(`failed: ${name}`)
 say(`${Math.round((Date.now() - started) / 1000)} s`)
 console.log(`${tally.passed} passed, ${tally.failed} failed`)

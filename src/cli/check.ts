@@ -11,6 +11,7 @@ import {
 } from '../profile/faults.ts'
 import { findProfile, listProfiles, otherVault } from '../profile/find.ts'
 import { loadProfile } from '../profile/load.ts'
+import { jsonLine } from '../ui/json.ts'
 import type { World } from './world.ts'
 
 /**
@@ -38,7 +39,7 @@ export const checkVerb = async (
 ): Promise<ExitCode> => {
   const verdicts: Verdict[] = []
   for (const name of await targets(world, names)) verdicts.push(await judge(world, name))
-  if (options.json) world.stdout.write(`${JSON.stringify(asJson(verdicts))}\n`)
+  if (options.json) world.stdout.write(jsonLine(asJson(verdicts)))
   else for (const verdict of verdicts) print(world, verdict)
   return verdicts.every(({ faults }) => faults.length === 0) ? Exit.ok : Exit.usage
 }

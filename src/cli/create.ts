@@ -12,6 +12,7 @@ import { readRecord } from '../record/record.ts'
 import { emptyRecord, formatSteps } from '../stack/format.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { newPassword } from '../ui/ask.ts'
+import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { writeKit } from '../vault/kit.ts'
 import { consent } from './consent.ts'
@@ -206,7 +207,7 @@ const giveToOwner = async (context: Context): Promise<void> => {
 const tell = (world: World, context: Context, kit: string, json: boolean): void => {
   const { vault } = context.profile
   if (json) {
-    world.stdout.write(`${JSON.stringify({ schema: 'cloudvault.create/1', vault, kit })}\n`)
+    world.stdout.write(jsonLine({ schema: 'cloudvault.create/1', vault, kit }))
     return
   }
   world.stdout.write(`${vault} is created and down.\n`)

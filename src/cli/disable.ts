@@ -3,6 +3,7 @@ import { bootCredential } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import { removeSteps } from '../server/apply.ts'
 import { bootSteps, bootUnitPath } from '../stack/boot.ts'
+import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { requireRoot } from './context.ts'
 import { type EnableOptions, requireSystemd } from './enable.ts'
@@ -31,7 +32,7 @@ export const disableVerb = async (world: World, name: string, options: EnableOpt
     { json: options.json === true, direction: 'down' },
   )
   if (options.json) {
-    world.stdout.write(`${JSON.stringify({ schema: 'cloudvault.disable/1', vault, steps: removed })}\n`)
+    world.stdout.write(jsonLine({ schema: 'cloudvault.disable/1', vault, steps: removed }))
     return Exit.ok
   }
   const places: Record<string, string> = { passphrase: kept.path, 'boot unit': bootUnitPath(vault) }

@@ -11,6 +11,7 @@ import { kernel } from '../stack/kernel.ts'
 import { openLuks } from '../stack/luks.ts'
 import { mountAt } from '../stack/mount.ts'
 import { memberStack } from '../stack/order.ts'
+import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
@@ -69,7 +70,7 @@ export const discoverVerb = async (
 
 const schema = 'cloudvault.discover/1'
 
-const say = (world: World, shown: object): void => void world.stdout.write(`${JSON.stringify(shown)}\n`)
+const say = (world: World, shown: object): void => void world.stdout.write(jsonLine(shown))
 
 const refuseUnfit = async (context: Context): Promise<void> => {
   const { vault, mount } = context.profile

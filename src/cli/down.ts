@@ -10,6 +10,7 @@ import { emptyRecord } from '../stack/format.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
 import { clearForShutdown } from '../stack/stopping.ts'
+import { jsonLine } from '../ui/json.ts'
 import { report } from '../ui/report.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, requireRoot } from './context.ts'
@@ -184,7 +185,7 @@ const tell = async (
   const lagging = members.filter((member) => member.behind > 0)
   if (json) {
     const shown = { schema: 'cloudvault.down/1', vault, undone, proved: proved ? members : null, unproved }
-    world.stdout.write(`${JSON.stringify(shown)}\n`)
+    world.stdout.write(jsonLine(shown))
   } else if (undone.length === 0) world.stdout.write(`${vault} is already down\n`)
   else if (unproved) world.stdout.write(`${unprovedLines(vault).join('\n')}\n`)
   else

@@ -11,6 +11,7 @@ import { applySteps } from '../server/apply.ts'
 import { bootSteps, placesOf } from '../stack/boot.ts'
 import { keyringOf } from '../stack/home.ts'
 import { password } from '../ui/ask.ts'
+import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { atBoot } from './background.ts'
 import { Context, requireRoot } from './context.ts'
@@ -87,7 +88,7 @@ const tell = (
   if (json) {
     const { steps, warning } = done
     const shown = { schema: 'cloudvault.enable/1', vault, steps, ...(warning ? { warning } : {}) }
-    world.stdout.write(`${JSON.stringify(shown)}\n`)
+    world.stdout.write(jsonLine(shown))
     return
   }
   const lines = [

@@ -4,6 +4,7 @@ import type { LocalMachine } from '../host/host.ts'
 import { memberId } from '../names.ts'
 import type { Profile } from '../profile/profile.ts'
 import type { VaultPaths } from '../record/paths.ts'
+import { noncePattern } from '../server/answer.ts'
 import { newNonce } from '../server/session.ts'
 import { deviceState, findByBackend, freeIndex } from '../stack/attach/sysfs.ts'
 
@@ -31,7 +32,8 @@ export const chooseFacts = async (
     // A nonce is for one session. Coming up without a device, a session that was left behind (its server was silent
     // at the last down) is taken anew, so that whatever still lingers there from before is fenced out.
     const held = receipt.state(`session ${name}`) !== null && (standing !== null || reserve === null)
-    nonces.set(name, (held ? receipt.facts[`nonce.${name}`] : undefined) ?? newNonce())
+    const noted = held ? receipt.facts[`nonce.${name}`] : undefined
+    nonces.set(name, noted !== undefined && noncePattern.test(noted) ? noted : newNonce())
     indexes.set(name, standing ?? (await ownIndex([...indexes.values()], reserve)))
   }
   return { nonces, indexes }

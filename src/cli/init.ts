@@ -2,6 +2,7 @@ import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { listProfiles } from '../profile/find.ts'
 import { parseProfile } from '../profile/load.ts'
 import { canAsk, confirm } from '../ui/ask.ts'
+import { jsonLine } from '../ui/json.ts'
 import { escapeLine, signs } from '../ui/style.ts'
 import {
   type Draft,
@@ -185,7 +186,7 @@ const finish = async (
       ...(path ? { path } : { profile: text }),
       command: equivalent(draft),
     }
-    world.stdout.write(`${JSON.stringify(result)}\n`)
+    world.stdout.write(jsonLine(result))
     return Exit.ok
   }
   if (!path) world.stdout.write(text)

@@ -18,6 +18,7 @@ import { bootCredential } from '../names.ts'
 import type { PassphraseSource } from '../profile/profile.ts'
 import { keyringOf } from '../stack/home.ts'
 import { newPassword, password } from '../ui/ask.ts'
+import { jsonLine } from '../ui/json.ts'
 import { writeKit } from '../vault/kit.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
@@ -208,9 +209,7 @@ const tell = (world: World, context: Context, told: Told, json: boolean): void =
   told.recovery?.wipe()
   if (json) {
     const changed = action === 'list' ? {} : { kit, ...(recovery ? { recovery } : {}) }
-    world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.key/1', vault, action, slots, ...changed })}\n`,
-    )
+    world.stdout.write(jsonLine({ schema: 'cloudvault.key/1', vault, action, slots, ...changed }))
     return
   }
   const lines = slots.map((slot) => `slot ${slot.number}  ${slot.kind}  ${slot.kdf}`)

@@ -1,6 +1,7 @@
 import { basename, join, resolve } from 'node:path'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { checkHome } from '../stack/home.ts'
+import { jsonLine } from '../ui/json.ts'
 import { writeKit } from '../vault/kit.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
@@ -32,13 +33,12 @@ export const kitVerb = async (world: World, name: string, options: KitOptions): 
     const directory = to ?? paths.state
     if (options.dryRun) {
       const kit = join(directory, basename(paths.kit))
-      if (options.json)
-        world.stdout.write(`${JSON.stringify({ schema: 'cloudvault.kit/1', dryRun: true, vault, kit })}\n`)
+      if (options.json) world.stdout.write(jsonLine({ schema: 'cloudvault.kit/1', dryRun: true, vault, kit }))
       else world.stdout.write(`would write ${kit}\nnothing was changed (dry run)\n`)
       return Exit.ok
     }
     const kit = await writeKit(context.vault, directory)
-    if (options.json) world.stdout.write(`${JSON.stringify({ schema: 'cloudvault.kit/1', vault, kit })}\n`)
+    if (options.json) world.stdout.write(jsonLine({ schema: 'cloudvault.kit/1', vault, kit }))
     else world.stdout.write(`recovery kit: ${kit}\n${keepItElsewhere}`)
     return Exit.ok
   } finally {

@@ -1,5 +1,6 @@
 import { describe } from '../engine/action.ts'
 import type { Step } from '../engine/step.ts'
+import { jsonLine } from '../ui/json.ts'
 import type { World } from './world.ts'
 
 /**
@@ -59,7 +60,7 @@ export const printPlan = async (
 ): Promise<void> => {
   const plan = await planOf(steps, direction)
   if (json) {
-    world.stdout.write(`${JSON.stringify({ schema, dryRun: true, steps: plan })}\n`)
+    world.stdout.write(jsonLine({ schema, dryRun: true, steps: plan }))
     return
   }
   for (const entry of plan) {

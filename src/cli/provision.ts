@@ -6,6 +6,7 @@ import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { type Applied, applySteps } from '../server/apply.ts'
 import { provisionSteps } from '../server/steps.ts'
+import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { groupsOf, printPlan } from './plan.ts'
 import { acceptedKeys, connectMembers, type PinnedKey, pinKeys } from './provision-connect.ts'
@@ -132,9 +133,7 @@ const summary = (
   const changed = (steps: readonly Applied[]): boolean => steps.some(({ result }) => result !== 'present')
   if (json) {
     const members = [...applied].map(([member, steps]) => ({ member, changed: changed(steps), steps }))
-    world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.provision/1', vault: profile.vault, pinned, members })}\n`,
-    )
+    world.stdout.write(jsonLine({ schema: 'cloudvault.provision/1', vault: profile.vault, pinned, members }))
     return
   }
   for (const { member, trustedBy } of pinned) {

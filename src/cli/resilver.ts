@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { readRecord } from '../record/record.ts'
+import { jsonLine } from '../ui/json.ts'
 import { progressLines } from '../ui/progress.ts'
 import { bytes } from '../ui/text.ts'
 import { cannotResilver, type Healed, resilverAlone } from '../vault/heal.ts'
@@ -25,8 +26,7 @@ export const resilverVerb = async (
     const why = await cannotResilver(context.vault, context.supervisor)
     if (why !== null) throw new Fault(Exit.decide, why, { next: `cloudvault status ${vault}` })
     const healed = await healOrFollow(world, context, progressLines(world, options.json === true))
-    if (options.json)
-      world.stdout.write(`${JSON.stringify({ schema: 'cloudvault.resilver/1', vault, ...healed })}\n`)
+    if (options.json) world.stdout.write(jsonLine({ schema: 'cloudvault.resilver/1', vault, ...healed }))
     else
       world.stdout.write(
         `${vault}: ${bytes(healed.bytes)} read, ${healed.corrected} blocks mended; every copy is right\n`,

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { requireRoom } from '../host/files.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
+import { jsonLine } from '../ui/json.ts'
 import { compareKit, isPutBack, type Kit, type KitFile, openKit, putBack } from '../vault/restore.ts'
 import { consent } from './consent.ts'
 import { requireRoot } from './context.ts'
@@ -92,7 +93,13 @@ const tell = (
   if (json) {
     const dry = dryRun ? { dryRun: true } : {}
     world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.restore-kit/1', ...dry, vault, files: shown, ...(kept ? { kept } : {}) })}\n`,
+      jsonLine({
+        schema: 'cloudvault.restore-kit/1',
+        ...dry,
+        vault,
+        files: shown,
+        ...(kept ? { kept } : {}),
+      }),
     )
     return
   }

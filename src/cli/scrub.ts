@@ -4,6 +4,7 @@ import { type DeviceErrors, readChunkTable, readDeviceErrors } from '../stack/bt
 import { damagedFiles } from '../stack/damage.ts'
 import { mountAt } from '../stack/mount.ts'
 import { type ScrubState, scrub } from '../stack/scrub.ts'
+import { jsonLine } from '../ui/json.ts'
 import { progressLines } from '../ui/progress.ts'
 import { escapeLine } from '../ui/style.ts'
 import { bytes, count } from '../ui/text.ts'
@@ -95,9 +96,7 @@ interface Told {
 
 const tell = (world: World, { vault, state, found, damaged }: Told, json: boolean): void => {
   if (json) {
-    world.stdout.write(
-      `${JSON.stringify({ schema: 'cloudvault.scrub/1', vault, ...state, members: found, damaged })}\n`,
-    )
+    world.stdout.write(jsonLine({ schema: 'cloudvault.scrub/1', vault, ...state, members: found, damaged }))
     return
   }
   for (const { member, blocks } of found) {

@@ -3,6 +3,7 @@ import { openProfile } from '../profile/find.ts'
 import { vaultPaths } from '../record/paths.ts'
 import { readRecord } from '../record/record.ts'
 import { supervisor } from '../stack/supervise.ts'
+import { jsonLine } from '../ui/json.ts'
 import { canvasOf, picture } from '../ui/picture.ts'
 import { lookAt } from '../vault/health.ts'
 import type { StatusReport, Verdict } from '../vault/status.ts'
@@ -37,7 +38,7 @@ export const statusVerb = async (
     local: world.local,
     supervisor: await supervisor(world.local, paths.run),
   })
-  if (options.json) world.stdout.write(`${JSON.stringify(report)}\n`)
+  if (options.json) world.stdout.write(jsonLine(report))
   else world.stdout.write(`${picture(report, canvasOf(world)).join('\n')}\n`)
   return options.check ? health[report.verdict] : Exit.ok
 }

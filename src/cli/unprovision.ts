@@ -3,6 +3,7 @@ import { Exit, type ExitCode } from '../fault.ts'
 import { openProfile } from '../profile/find.ts'
 import { removeSteps } from '../server/apply.ts'
 import { unprovisionSteps } from '../server/steps.ts'
+import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { consent } from './consent.ts'
 import { groupsOf, printPlan } from './plan.ts'
@@ -53,7 +54,7 @@ export const unprovisionVerb = async (
     const result = [...removed].map(([member, applied]) => ({ member, steps: applied }))
     if (options.json) {
       world.stdout.write(
-        `${JSON.stringify({ schema: 'cloudvault.unprovision/1', vault: profile.vault, members: result })}\n`,
+        jsonLine({ schema: 'cloudvault.unprovision/1', vault: profile.vault, members: result }),
       )
       return Exit.ok
     }

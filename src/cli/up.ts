@@ -5,6 +5,7 @@ import { type RecordData, readRecord } from '../record/record.ts'
 import { checkHome } from '../stack/home.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
+import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { inBackground } from './background.ts'
 import { consent } from './consent.ts'
@@ -140,7 +141,7 @@ const result = async (
       resilvering,
       ...(rollback ? { rollback } : {}),
     }
-    world.stdout.write(`${JSON.stringify(shown)}\n`)
+    world.stdout.write(jsonLine(shown))
     return
   }
   const how = `${made.length === 0 ? 'already up' : 'up'} at ${mount.at}${readOnly ? ' read-only' : ''}`

@@ -119,6 +119,7 @@ const isReceipt = (data: unknown): data is ReceiptData => {
     typeof candidate.bootId === 'string' &&
     typeof candidate.facts === 'object' &&
     candidate.facts !== null &&
+    Object.values(candidate.facts).every((fact) => typeof fact === 'string') &&
     Array.isArray(candidate.steps) &&
     candidate.steps.every(
       (step) => typeof step.name === 'string' && ['making', 'made', 'found'].includes(step.state),

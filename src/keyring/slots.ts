@@ -54,9 +54,10 @@ export const parseSlots = (metadata: unknown): Slot[] => {
 
 const kdfText = (kdf: unknown): string => {
   if (!object(kdf)) return 'unknown'
-  if (kdf.type === 'pbkdf2') return `pbkdf2, ${String(kdf.iterations)} iterations`
+  if (kdf.type === 'pbkdf2') return `pbkdf2, ${Number(kdf.iterations)} iterations`
+  if (kdf.type !== 'argon2id' && kdf.type !== 'argon2i') return 'unknown'
   const mebibytes = Math.round(Number(kdf.memory) / 1024)
-  return `${String(kdf.type)}, ${mebibytes} MiB, ${String(kdf.cpus)} threads, ${String(kdf.time)} rounds`
+  return `${kdf.type}, ${mebibytes} MiB, ${Number(kdf.cpus)} threads, ${Number(kdf.time)} rounds`
 }
 
 /** The slot that this passphrase opens. @throws Fault 9 when there is none */

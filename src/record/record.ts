@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path'
 import { Exit, Fault } from '../fault.ts'
 import { readIfThere, unwritable, writeAtomic } from '../host/files.ts'
 import type { KnownEpoch } from './epoch.ts'
+import { isRecord } from './shape.ts'
 import * as v from './validate.ts'
 
 /**
@@ -130,30 +131,3 @@ export const writeRecord = (path: string, record: RecordData): Promise<void> =>
   writeAtomic(path, `${JSON.stringify(record, null, 2)}\n`).catch((error: unknown) => {
     throw unwritable('the record', path, error)
   })
-
-const isRecord = (data: unknown): data is RecordData =>
-  v.object(data) &&
-  data.schema === 'cloudvault.record/1' &&
-  v.text(data.vault) &&
-  (data.phase === 'creating' || data.phase === 'created') &&
-  v.text(data.fsid) &&
-  v.whole(data.generation) &&
-  v.object(data.members) &&
-  (data.epochs === undefined || (Array.isArray(data.epochs) && data.epochs.every(isEpoch))) &&
-  Object.values(data.members).every(
-    (member) =>
-      v.object(member) &&
-      v.whole(member.devid) &&
-      v.text(member.deviceUuid) &&
-      v.text(member.luksUuid) &&
-      v.whole(member.sizeBytes) &&
-      v.whole(member.generation),
-  )
-
-const isEpoch = (data: unknown): boolean =>
-  v.object(data) &&
-  v.whole(data.n) &&
-  v.whole(data.from) &&
-  v.text(data.id) &&
-  Array.isArray(data.members) &&
-  data.members.every(v.text)

@@ -4,6 +4,7 @@ import { Exit, Fault } from '../fault.ts'
 import { readIfThere } from '../host/files.ts'
 import type { Command, Host, Output } from '../host/host.ts'
 import { memberId } from '../names.ts'
+import { fields, known, socketPattern } from './answer.ts'
 
 /**
  * The right to write, taken on each server: one holder, one nonce. The export serves under the nonce only, so a new
@@ -109,14 +110,12 @@ export const parseTaken = (member: string, text: string): Taken => {
   const said = fields(text)
   const socket = said.get('socket')
   const port = Number(said.get('port'))
-  const bootId = said.get('boot')
-  const nonce = said.get('nonce')
-  if (!bootId || !noncePattern.test(nonce ?? '') || said.get('serving') !== 'yes')
-    throw nonsense(member, text)
-  if (!socket?.startsWith('/run/cloudvault/') && !(port > 0 && port < 65536)) throw nonsense(member, text)
+  const { bootId, nonce } = known(said)
+  if (!bootId || !nonce || said.get('serving') !== 'yes') throw nonsense(member, text)
+  if (!socketPattern.test(socket ?? '') && !(port > 0 && port < 65536)) throw nonsense(member, text)
   return {
     bootId,
-    nonce: nonce ?? '',
+    nonce,
     listens: socket ? { socket } : { port },
     changed: said.get('changed') !== 'no',
   }
@@ -136,9 +135,10 @@ export const takeFailed = (vault: string, member: string, output: Output): Fault
 
 const otherHolder = (output: Output): { who: string; since: string } => {
   const said = fields(output.stdout)
+  const whole = known(said)
   return {
-    who: said.get('other') ?? said.get('holder') ?? 'somebody',
-    since: said.get('other-since') ?? said.get('since') ?? 'an unknown time',
+    who: whole.other ?? whole.holder ?? 'somebody',
+    since: whole.otherSince ?? whole.since ?? 'an unknown time',
   }
 }
 
@@ -172,10 +172,9 @@ export const showSession = async (host: Host, vault: string, member: string): Pr
   const output = await runScript(host, showCommand(vault, member), vault, member)
   if (output.code !== 0) throw sessionFailed(vault, member, output, 'the session could not be looked at')
   const said = fields(output.stdout)
-  const bootId = said.get('boot')
+  const { bootId, holder, nonce, since } = known(said)
   if (!bootId || !said.has('held')) throw nonsense(member, output.stdout)
   if (said.get('held') === 'no') return { held: false }
-  const [holder, nonce, since] = [said.get('holder'), said.get('nonce'), said.get('since')]
   if (!holder || !nonce || !since) throw nonsense(member, output.stdout)
   return { held: true, holder, nonce, since, serving: said.get('serving') === 'yes', bootId }
 }
@@ -193,19 +192,6 @@ export const runScript = async (
     if (!(error instanceof Fault) || error.exit !== Exit.missing) throw error
     throw error.with({ next: `cloudvault provision ${vault} ${member}` })
   }
-}
-
-const noncePattern = /^[0-9a-f]{32}$/
-
-/** Lines "key value"; the first of a key counts. */
-const fields = (text: string): Map<string, string> => {
-  const found = new Map<string, string>()
-  for (const line of text.split('\n')) {
-    const space = line.indexOf(' ')
-    const key = line.slice(0, space)
-    if (space > 0 && !found.has(key)) found.set(key, line.slice(space + 1))
-  }
-  return found
 }
 
 const nonsense = (member: string, text: string): Fault =>

@@ -1,5 +1,6 @@
 import type { World } from '../cli/world.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { jsonLine } from './json.ts'
 import { escapeLine, escapeText, type Paint, painter, type Signs, signs } from './style.ts'
 
 /**
@@ -15,7 +16,7 @@ type ReportWorld = Pick<World, 'stdout' | 'stderr' | 'env'>
 /** Prints an error where it belongs and answers the exit code it means. */
 export const report = (world: ReportWorld, error: unknown, options: { json?: boolean } = {}): ExitCode => {
   const faults = faultsOf(error)
-  if (options.json) world.stdout.write(`${JSON.stringify(errorJson(error))}\n`)
+  if (options.json) world.stdout.write(jsonLine(errorJson(error)))
   else {
     const paint = painter(world.env, world.stderr)
     const text = faults
