@@ -146,17 +146,26 @@ const isUnreleased = (failure: Unwound['failures'][number]): boolean =>
 
 const interrupted = (context: Context, left: Unwound): Fault =>
   new Fault(Exit.interrupted, 'interrupted; no further step was undone', {
-    stands: `still standing: ${left.standing.join(', ')}`,
-    next: `cloudvault down ${context.profile.vault}   (goes on from here)`,
+    stands: standing(left),
+    next: `cloudvault down ${context.profile.vault}   (goes on from here${orUp(context, left)})`,
   })
+
+/** The monitor went first; what stays mounted then is watched by nobody. */
+const isUnwatched = ({ undone, standing }: Unwound): boolean =>
+  undone.includes('monitor') && standing.includes('mount')
+
+const standing = (left: Unwound): string =>
+  `still standing: ${left.standing.join(', ')}${isUnwatched(left) ? '; it is mounted, and no monitor watches it' : ''}`
+
+const orUp = ({ profile }: Context, left: Unwound): string =>
+  isUnwatched(left) ? `; cloudvault up ${profile.vault} keeps it instead, and starts the monitor again` : ''
 
 const failed = (context: Context, left: Unwound): Fault => {
   const first = left.failures.find((failure) => !isUnreleased(failure))
-  const standing = left.standing.join(', ')
   if (!(first?.error instanceof Fault)) throw first?.error
   return first.error.with({
-    stands: `still standing: ${standing}`,
-    next: `cloudvault down ${context.profile.vault}   when the cause is gone`,
+    stands: standing(left),
+    next: `cloudvault down ${context.profile.vault}   (when the cause is gone${orUp(context, left)})`,
   })
 }
 

@@ -9,6 +9,7 @@ import { connectDevice, disconnectDevice, reconfigureDevice } from './attach/nbd
 import { checkOffer } from './attach/offer.ts'
 import { deviceState } from './attach/sysfs.ts'
 import type { Link } from './link/link.ts'
+import { deadConnTimeout } from './patience.ts'
 import type { Supervisor } from './supervise.ts'
 import type { Vault } from './vault.ts'
 
@@ -66,9 +67,6 @@ export const attach = (vault: Vault, member: Member, link: Link, options: Attach
     ],
   }
 }
-
-/** Longer than patience: the device must not give up before the decision about it was made. */
-const deadConnTimeout = (member: Member): number => Math.ceil(member.patienceMs / 1000) + 60
 
 const probeDevice = async (index: number, backend: string): Promise<Finding> => {
   const state = await deviceState(index)

@@ -99,10 +99,15 @@ const startKeeper = (
   ]
 }
 
+/** Whether it stands guard; no answer counts as a yes, because nothing is done about it here. */
+export const isUp = async (local: Host, unit: string): Promise<boolean> => {
+  const shown = await local.run({ argv: ['systemctl', 'show', '--property=ActiveState', '--value', unit] })
+  return shown.code !== 0 || !['inactive', 'failed'].includes(shown.stdout.trim())
+}
+
 const gone = async (local: Host, unit: string): Promise<void> => {
   for (let waited = 0; waited < 50; waited++) {
-    const shown = await local.run({ argv: ['systemctl', 'show', '--property=ActiveState', '--value', unit] })
-    if (['inactive', 'failed'].includes(shown.stdout.trim())) return
+    if (!(await isUp(local, unit))) return
     await sleep(100)
   }
 }

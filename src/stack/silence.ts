@@ -6,6 +6,7 @@ import { spareCopies } from '../profile/profile.ts'
 import { type RecordData, updateRecord, withStale } from '../record/record.ts'
 import { answers } from './attach.ts'
 import { park, unpark } from './park.ts'
+import { longestWait } from './patience.ts'
 import type { Supervisor } from './supervise.ts'
 import type { Vault } from './vault.ts'
 
@@ -50,8 +51,8 @@ export const silentMembers = async (silence: Silence): Promise<string[]> => {
 }
 
 const hope = (vault: Vault, silent: readonly string[]): Fault => {
-  const { vault: name, members } = vault.profile
-  const patience = Math.max(...members.filter((m) => silent.includes(m.name)).map((m) => m.patienceMs)) / 1000
+  const { vault: name } = vault.profile
+  const patience = longestWait(vault.profile)
   return new Fault(
     Exit.unreachable,
     `${silent.join(', ')} does not answer, and no other copy is complete: going down now would lose what is not written yet`,

@@ -2,6 +2,7 @@ import { readFile, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Action, Finding } from '../engine/step.ts'
 import type { Host } from '../host/host.ts'
+import { childOf } from '../host/process.ts'
 import { systemdRuns } from '../host/systemd.ts'
 
 /**
@@ -12,6 +13,8 @@ import { systemdRuns } from '../host/systemd.ts'
 
 export interface Supervisor {
   probe(name: string): Promise<Finding>
+  /** Its program's process, while one runs. */
+  pid(name: string): Promise<number | null>
   /** Starts a program that is started again whenever it ends. */
   start(name: string, argv: readonly string[]): readonly Action[]
   /** Asks it to end, and insists after a while. */
@@ -38,6 +41,12 @@ const systemdSupervisor = (local: Host): Supervisor => ({
     const state = shown.stdout.trim()
     if (state === 'active' || state === 'activating') return { is: 'present' }
     return shown.code === 0 ? { is: 'absent' } : { is: 'unknown', why: shown.stderr.trim() }
+  },
+  pid: async (name) => {
+    const shown = await local.run({
+      argv: ['systemctl', 'show', '--property=MainPID', '--value', `${name}.service`],
+    })
+    return Number(shown.stdout) || null // 0: none
   },
   start: (name, argv) => [
     // A unit that failed earlier keeps its name until it is reset.
@@ -96,6 +105,10 @@ export const daemonSupervisor = (local: Host, run: string): Supervisor => {
   const pidFile = (name: string) => join(run, `${name}.pid`)
   return {
     probe: async (name) => ((await daemonPid(pidFile(name), name)) ? { is: 'present' } : { is: 'absent' }),
+    pid: async (name) => {
+      const shell = await daemonPid(pidFile(name), name)
+      return shell === null ? null : childOf(shell)
+    },
     start: (name, argv) => [
       { on: local, command: { argv: ['sh', '-c', startScript, pidFile(name), daemonScript, ...argv] } },
     ],

@@ -1,5 +1,5 @@
 import type { World } from '../cli/world.ts'
-import type { KitReport, ScrubReport, StatusReport, Verdict } from '../vault/status.ts'
+import type { KitReport, ScrubReport, ServicesReport, StatusReport, Verdict } from '../vault/status.ts'
 import { type Line, memberRows, type Piece } from './members.ts'
 import { progressLine } from './progress.ts'
 import { escapeLine, hasUnicode, type Paint, painter, plain, type Style, widthOf } from './style.ts'
@@ -127,6 +127,7 @@ const history = (report: StatusReport, { width, unicode }: Canvas): Line[] => {
     ...(report.resilver ? [`resilver  ${progressLine(report.resilver)}`] : []),
     ...(report.scrub ? [scrubText(report.scrub, now, unicode)] : []),
     ...(report.kit ? [kitText(report.kit, now)] : []),
+    ...servicesText(report.services ?? {}),
   ]
   return parts.length > 0 ? fold([['  ']], parts, width, '  ') : []
 }
@@ -151,6 +152,14 @@ const kitText = (kit: KitReport, now: number): string => {
   const old = kit.writtenAt ? `${age(now - Date.parse(kit.writtenAt))} old, ` : ''
   return `kit  ${old}${kit.state === 'current' ? 'current' : 'older than the last change'}`
 }
+
+/** What is missing is said with the verdict; here is what runs and what it costs. */
+const servicesText = ({ monitor, monitorCost, atBoot }: ServicesReport): string[] => [
+  ...(monitor === 'running' && monitorCost
+    ? [`monitor  ${bytes(monitorCost.memoryBytes)}, ${(monitorCost.cpuShare * 100).toFixed(1)} % of a core`]
+    : []),
+  ...(atBoot === true ? ['comes up at boot'] : []),
+]
 
 /** Commands are never folded: they are there to be copied. */
 const nextLines = (next: readonly string[]): Line[] =>

@@ -14,21 +14,19 @@ import {
   readSuperblock,
   type Superblock,
 } from '../stack/btrfs.ts'
-import { updateFirewall } from '../stack/link/plain.ts'
 import { type Mounted, mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import { complaint, cures } from './complaint.ts'
 import { kitReport } from './kit.ts'
 import { readProgress } from './progress.ts'
+import { lookAtServices, withServices } from './services.ts'
+import { firewalls, parkedNote, withoutEnough } from './silent.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
 
 /**
  * One verdict from what can be seen on this machine, every look with a deadline. It never touches the mount point and
  * never asks a server: a vault's health must be told with every server frozen.
  */
-
-/** In the place of a link's state: a local server answers for it with errors. */
-const parkedNote = 'parked'
 
 /** A provider that takes 2 s for every request is slow and not silent, also when a read waits behind a full queue. */
 const probeMs = 8000
@@ -49,7 +47,9 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
     profile.members.map((member) => lookAtMember(vault, member, mounted !== null)),
   )
   const progress = mounted && record?.resilver ? await readProgress(vault.paths.progress) : null
-  const judged = judge(profile, record, mounted, members, table)
+  const services = await lookAtServices(vault, mounted !== null)
+  const found = judge(profile, record, mounted, members, table)
+  const judged = withServices(found, profile.vault, services)
   const kit = await kitReport(profile, vault.paths, record)
   return {
     schema: 'cloudvault.status/1',
@@ -70,6 +70,7 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
     ...(progress ? { resilver: progress } : {}),
     ...(record?.phase === 'created' ? { scrub: record.scrub ?? { state: 'never' } } : {}),
     kit,
+    services,
   }
 }
 
@@ -205,32 +206,6 @@ const judge = (
   const stale = members.filter((member) => member.mirror === 'stale')
   if (stale.length > 0) return say('stale', stale.map(complaint), cures(profile, stale))
   return say('healthy', [], [])
-}
-
-/** A plain link stands or falls with the address this machine comes from. */
-const firewalls = ({ vault, members }: Profile, absent: readonly MemberReport[]): string[] =>
-  members
-    .filter(({ name, link }) => link.kind === 'plain' && absent.some((member) => member.name === name))
-    .map(({ name }) => updateFirewall(vault, name))
-
-/** Too few copies answer for anything to be written: it waits, or patience is over and it has failed. */
-const withoutEnough = (profile: Profile, absent: readonly MemberReport[]): [string[], string[]] => {
-  const { vault } = profile
-  const names = absent.map((member) => member.name).join(', ')
-  if (absent.some((member) => member.link.note !== parkedNote)) {
-    const patience = Math.max(...profile.members.map((member) => member.patienceMs)) / 1000
-    return [
-      [`${names} does not answer; what is read or written waits, for ${patience} s at most, and fails then`],
-      [
-        `cloudvault status ${vault}   it goes on by itself when ${names} answers in time`,
-        ...firewalls(profile, absent),
-      ],
-    ]
-  }
-  return [
-    [`${names} has not answered for longer than patience: reads and writes fail, what was fsynced is on it`],
-    [`cloudvault down ${vault}, then cloudvault up ${vault}   when ${names} answers again`],
-  ]
 }
 
 /** Usable bytes: what fits when every block is stored as often as the profile asks. */

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
 import { parkUnit } from '../names.ts'
-import { type RecordData, updateRecord, withoutStale, withStale } from '../record/record.ts'
+import { type RecordData, readRecord, updateRecord, withoutStale, withStale } from '../record/record.ts'
 import { SessionLost } from '../server/session.ts'
 import { answers, reconnect } from '../stack/attach.ts'
 import type { MemberStack } from '../stack/order.ts'
 import { park, unpark } from '../stack/park.ts'
+import { isLastCopy, patienceFor } from '../stack/patience.ts'
 import { mirrored } from '../stack/silence.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
@@ -73,8 +74,9 @@ export const sitOut = async (
   let hopeless = false
   for (let attempt = 0; !watch.signal.aborted; attempt++) {
     await pause(pauses[Math.min(attempt, pauses.length - 1)] ?? 0, watch)
-    const left = member.patienceMs - (performance.now() - began)
-    if ((left <= 0 || hopeless) && (await parkNow(watch, stack, began))) return returnOf(watch, stack, past)
+    const left = patienceFor(member, await isLast(watch, member.name)) - (performance.now() - began)
+    if ((left <= 0 || hopeless) && (await parkNow(watch, stack, began, hopeless)))
+      return returnOf(watch, stack, past)
     const outcome = await reconnected(watch, stack, Math.max(left, 1000))
     if (outcome === 'alive') return false
     if (outcome === 'replaced') {
@@ -89,6 +91,9 @@ export const sitOut = async (
   }
   return false
 }
+
+const isLast = async ({ vault, record }: Watch, member: string): Promise<boolean> =>
+  isLastCopy((await readRecord(vault.paths.record)) ?? record, vault.profile.filesystem.redundancy, member)
 
 const isParked = async ({ vault, supervisor }: Watch, member: string): Promise<boolean> =>
   (await supervisor.probe(parkUnit(vault.profile.vault, member))).is === 'present'
@@ -192,16 +197,28 @@ const returnOf = async (watch: Watch, stack: MemberStack, past: Past): Promise<b
   return false
 }
 
-/** Noted on disk first: were we killed now, nobody may think that this copy is whole. */
-const parkNow = async (watch: Watch, { member }: MemberStack, began: number): Promise<boolean> => {
+/**
+ * Noted on disk first: were we killed now, nobody may think that this copy is whole. Of two that are over at the same
+ * moment, the one that is noted second is the last copy, and is waited for longer.
+ */
+const parkNow = async (
+  watch: Watch,
+  { member }: MemberStack,
+  began: number,
+  hopeless: boolean,
+): Promise<boolean> => {
   const { vault, supervisor, say } = watch
   const { name } = member
   let noted = !mirrored(vault)
   if (!noted) {
+    let waits = false
     await updateRecord(vault.paths.record, (now) => {
       noted = now.resilver?.members.includes(name) === true
-      return withStale(now, [name])
+      const last = isLastCopy(now, vault.profile.filesystem.redundancy, name)
+      waits = !hopeless && performance.now() - began < patienceFor(member, last)
+      return waits ? now : withStale(now, [name])
     })
+    if (waits) return false
   }
   try {
     if (await park(vault, supervisor, name, sizeOf(watch, name) ?? 0)) {

@@ -1,3 +1,4 @@
+import type { Cost } from '../host/process.ts'
 import type { Redundancy } from '../profile/profile.ts'
 import type { Progress } from './progress.ts'
 
@@ -67,13 +68,24 @@ export interface KitReport {
   readonly writtenAt?: string
 }
 
+/** What works for the vault in the background. */
+export interface ServicesReport {
+  /** Hears of outages, sits them out and mends copies; while the vault is mounted. */
+  readonly monitor?: 'running' | 'missing' | 'unknown'
+  readonly monitorCost?: Cost
+  /** Takes the vault down when the machine goes down; while it is mounted, where systemd runs. */
+  readonly keeper?: 'running' | 'missing'
+  /** Whether it comes up at the next boot; where systemd runs. */
+  readonly atBoot?: boolean
+}
+
 export interface StatusReport {
   readonly schema: 'cloudvault.status/1'
   /** When it was looked at, RFC 3339. Every age in the picture counts from here. */
   readonly at: string
   readonly vault: string
   readonly verdict: Verdict
-  /** What led to the verdict, the most important sentence first. Empty when healthy. */
+  /** What led to the verdict, the most important sentence first, and what else is not as it should be. */
   readonly why: readonly string[]
   readonly redundancy: Redundancy
   /** Different providers among the members. */
@@ -92,6 +104,7 @@ export interface StatusReport {
   /** How far a resilver is that is at work now. */
   readonly resilver?: Progress
   readonly kit?: KitReport
+  readonly services?: ServicesReport
   /** Commands to type next, the best first. Empty: nothing to do. */
   readonly next: readonly string[]
 }

@@ -181,7 +181,7 @@ drill(35, lab, async () => {
 })
 
 const parked = async (before: string): Promise<void> => {
-  for (let waited = 0; waited < 90; waited += 2) {
+  for (let waited = 0; waited < 150; waited += 2) {
     const said = (await journal(lab())).slice(before.length)
     if (/fsn: parked/.test(said) && /gra: parked/.test(said)) return
     await lab().client.run('sleep 2')

@@ -55,11 +55,13 @@ describe('a daemon without systemd', () => {
     try {
       const first = await appears('')
       expect(first).not.toBe('')
+      expect(await supervisor.pid('cv-photos-link')).toBe(Number(first))
       process.kill(Number(first), 'SIGKILL')
       expect(await appears(first)).not.toBe('')
     } finally {
       for (const action of supervisor.stop('cv-photos-link')) await perform(action)
     }
     expect(running()).toEqual([])
+    expect(await supervisor.pid('cv-photos-link')).toBeNull()
   }, 60_000)
 })

@@ -113,6 +113,18 @@ describe('the picture', () => {
     ])
   })
 
+  it('what the monitor costs, and that it comes up at boot', () => {
+    const services = {
+      monitor: 'running',
+      monitorCost: { memoryBytes: 61 * 2 ** 20, cpuShare: 0.0042 },
+      keeper: 'running',
+      atBoot: true,
+    } as const
+    expect(picture({ ...healthy, services }, wide).at(-2)).toBe(
+      '  scrub  2 d ago, clean, 61 GiB in 41 min · next Sun 03:00   kit  12 d old, current   monitor  61 MiB, 0.4 % of a core   comes up at boot',
+    )
+  })
+
   it('degraded: the reason first, the absent member with what it lacks, two ways on', () => {
     expect(picture(degraded, narrow)).toEqual([
       'photos   DEGRADED 14 min   one copy only: losing fsn now loses data',
