@@ -106,7 +106,7 @@ const refuseIncomplete = ({ unreachable, profile }: Context): void => {
 /** As far up as to the opened devices, which are opened for reading only. */
 const discoverSteps = (context: Context, takeOver: boolean): Step[] => {
   const { profile, vault, supervisor } = context
-  const stacks = profile.members.map((member) => memberStack(vault, member, null, { supervisor, takeOver }))
+  const stacks = profile.members.map((member) => memberStack(vault, member, [], { supervisor, takeOver }))
   const opens = stacks.map((stack) => openLuks(vault, stack.member.name, [stack.top], { readOnly: true }))
   return [kernel(vault.local), ...stacks.flatMap((stack) => stack.steps), ...opens]
 }

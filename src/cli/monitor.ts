@@ -1,5 +1,6 @@
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { memberId } from '../names.ts'
+import { sizesOf } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { memberStack } from '../stack/order.ts'
 import { monitor } from '../vault/monitor.ts'
@@ -22,7 +23,7 @@ export const monitorVerb = async (world: World, name: string): Promise<ExitCode>
     const stacks = attached
       .filter((member) => member !== null)
       .map((member) =>
-        memberStack(vault, member, record.members[member.name]?.sizeBytes ?? null, {
+        memberStack(vault, member, sizesOf(record.members[member.name]), {
           supervisor,
           takeOver: false,
         }),

@@ -5,6 +5,7 @@ import { quoted } from './faults.ts'
 import { parseProfile } from './load.ts'
 import { hostKey } from './rules/hostkey.ts'
 import { parseTree, parseYaml } from './tree.ts'
+import { formatSize } from './units.ts'
 
 /**
  * Changes to a profile's text that leave every other line, comment and space as it was: text is spliced in where the
@@ -45,6 +46,29 @@ const withHostKey = (text: string, map: YAMLMap, fingerprint: string): string =>
   if (map.flow) return splice(text, end, end, `, host_key: ${fingerprint}`)
   const indent = ' '.repeat(columnOf(text, rangeOf(ssh.key)[0]))
   return insertLines(text, lineEnd(text, end), [`${indent}host_key: ${fingerprint}`])
+}
+
+/**
+ * Changes the size of a member's disk file; the line keeps its comment.
+ * @param text a profile that `parseProfile` accepts
+ * @throws Fault exit 2 when there is no such member, or its disk has no size to change.
+ */
+export const setMemberSize = (text: string, member: string, sizeBytes: number): string => {
+  const { items } = membersOf(text)
+  const index = items.findIndex((item) => isMap(item) && item.get('name') === member)
+  const map = items[index]
+  const disk = isMap(map) ? map.get('disk', true) : undefined
+  const size = isMap(disk) ? pairOf(disk, 'size') : undefined
+  if (!size)
+    throw new Fault(Exit.usage, `the profile has no member ${quoted(member)} with a disk of its own size`)
+  const [start, end] = rangeOf(size.value)
+  const written = formatSize(sizeBytes)
+  return verified(text, splice(text, start, end, written), (members) =>
+    members.map((value, i) => {
+      const old = value as { disk: Record<string, unknown> }
+      return i === index ? { ...old, disk: { ...old.disk, size: written } } : value
+    }),
+  )
 }
 
 /**

@@ -18,9 +18,20 @@ export interface MemberRecord {
   readonly luksUuid: string
   /** Size of the export in bytes; an export of another size is refused before the kernel gets it. */
   readonly sizeBytes: number
+  /** While a resize is under way: the size it is going to have. Until it is through, the export may have either. */
+  readonly resizingTo?: number
   /** Superblock generation read back from the server at the last proof. */
   readonly generation: number
 }
+
+/** Sizes in bytes that an export may have: one, or two while a resize is under way. Empty: not known yet. */
+export type Sizes = readonly number[]
+
+/** @param member as the record knows it; undefined: it does not */
+export const sizesOf = (member: MemberRecord | undefined): Sizes =>
+  member === undefined
+    ? []
+    : [member.sizeBytes, ...(member.resizingTo === undefined ? [] : [member.resizingTo])]
 
 export interface RecordData {
   readonly schema: 'cloudvault.record/1'

@@ -35,6 +35,7 @@ const isMember: Check = (member) =>
   v.text(member.deviceUuid) &&
   v.text(member.luksUuid) &&
   v.whole(member.sizeBytes) &&
+  (member.resizingTo === undefined || v.whole(member.resizingTo)) &&
   v.whole(member.generation)
 
 const isOpened: Check = (open) =>

@@ -4,6 +4,7 @@ import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
 import { memberId, parkUnit } from '../names.ts'
 import type { Member } from '../profile/profile.ts'
+import type { Sizes } from '../record/record.ts'
 import { dial } from './attach/dial.ts'
 import { connectDevice, disconnectDevice, reconfigureDevice } from './attach/nbd.ts'
 import { checkOffer } from './attach/offer.ts'
@@ -31,8 +32,8 @@ const blockSizeBytes = 4096
 const answerMs = 8000
 
 export interface AttachOptions {
-  /** Size of the export as recorded at create; null before that. */
-  readonly sizeBytes: number | null
+  /** What the record knows of the export's size; empty before create. */
+  readonly sizes: Sizes
   readonly needs: readonly string[]
   readonly supervisor: Supervisor
 }
@@ -57,8 +58,8 @@ export const attach = (vault: Vault, member: Member, link: Link, options: Attach
     up: [
       {
         on: vault.local,
-        text: `netlink nbd CONNECT ${settings} size=${options.sizeBytes ?? 'as offered'}`,
-        call: () => connect(vault, member, link, options.sizeBytes),
+        text: `netlink nbd CONNECT ${settings} size=${options.sizes.join(' or ') || 'as offered'}`,
+        call: () => connect(vault, member, link, options.sizes),
       },
     ],
     down: [
@@ -75,8 +76,8 @@ const probeDevice = async (index: number, backend: string): Promise<Finding> => 
   return { is: 'differs', found: `/dev/nbd${index} belongs to ${state.backend ?? 'somebody else'}` }
 }
 
-const connect = async (vault: Vault, member: Member, link: Link, sizeBytes: number | null): Promise<void> => {
-  const connection = await dialChecked(vault, member, link, sizeBytes)
+const connect = async (vault: Vault, member: Member, link: Link, sizes: Sizes): Promise<void> => {
+  const connection = await dialChecked(vault, member, link, sizes)
   try {
     await connectDevice({
       index: vault.nbdIndex(member.name),
@@ -100,14 +101,14 @@ const limitQueue = (index: number): Promise<void> =>
 /** A vault that is up already: a connection that died while nobody watched is replaced. */
 const revive = async (vault: Vault, member: Member, link: Link, options: AttachOptions): Promise<void> => {
   const parked = await options.supervisor.probe(parkUnit(vault.profile.vault, member.name))
-  if (parked.is === 'present' || (await answers(vault, member.name, options.sizeBytes))) return
+  if (parked.is === 'present' || (await answers(vault, member.name, options.sizes))) return
   await vault.fence(member.name)
-  await reconnect(vault, member, link, options.sizeBytes)
+  await reconnect(vault, member, link, options.sizes)
 }
 
-/** Whether a member serves a read now. @param sizeBytes null: read its first block */
-export const answers = async (vault: Vault, member: string, sizeBytes: number | null): Promise<boolean> =>
-  (await readLatency(vault.local, vault.nbdIndex(member), sizeBytes ?? blockSizeBytes, answerMs)) !== null
+/** Whether a member serves a read now: of its first block when no size is known. */
+export const answers = async (vault: Vault, member: string, sizes: Sizes): Promise<boolean> =>
+  (await readLatency(vault.local, vault.nbdIndex(member), sizes, answerMs)) !== null
 
 export interface ReconnectOptions {
   /** Milliseconds for the handshake; default 20,000. */
@@ -126,10 +127,19 @@ export const reconnect = async (
   vault: Vault,
   member: Member,
   link: Link,
-  sizeBytes: number | null,
+  sizes: Sizes,
   options: ReconnectOptions = {},
 ): Promise<boolean> => {
-  const connection = await dialChecked(vault, member, link, sizeBytes, options.deadlineMs)
+  // Whatever the record allows: a device must not reach beyond its disk.
+  const { sizeBytes } = await deviceState(vault.nbdIndex(member.name))
+  const enough = sizes.filter((size) => BigInt(size) >= sizeBytes)
+  const connection = await dialChecked(
+    vault,
+    member,
+    link,
+    enough.length > 0 ? enough : sizes,
+    options.deadlineMs,
+  )
   try {
     await options.ready?.()
     await reconfigureDevice({
@@ -150,7 +160,7 @@ const dialChecked = async (
   vault: Vault,
   member: Member,
   link: Link,
-  sizeBytes: number | null,
+  sizes: Sizes,
   deadlineMs = handshakeMs,
 ) => {
   const connection = await dial(await link.target(), vault.nonce(member.name), deadlineMs).catch(
@@ -158,7 +168,7 @@ const dialChecked = async (
       throw error instanceof Fault ? (link.explain?.(error) ?? error) : error
     },
   )
-  const why = checkOffer(connection.offer, sizeBytes === null ? {} : { sizeBytes: BigInt(sizeBytes) })
+  const why = checkOffer(connection.offer, { sizes })
   if (why === null) return connection
   connection.close()
   throw new Fault(Exit.trust, `the export of ${member.name} was refused: ${why}`, {
@@ -171,15 +181,17 @@ const dialChecked = async (
 /**
  * How long one 4 KiB read at a random place takes, past every cache: the honest probe of a member (`nbd-client -c`
  * and `cryptsetup status` call dead devices active).
+ * @param sizes that it may have: the place lies in the smallest one
  * @returns milliseconds, or null when there was no answer within the deadline
  */
 export const readLatency = async (
   local: Host,
   index: number,
-  sizeBytes: number,
+  sizes: Sizes,
   deadlineMs: number,
 ): Promise<number | null> => {
-  const block = Math.floor(Math.random() * Math.floor(sizeBytes / blockSizeBytes))
+  const smallest = sizes.length > 0 ? Math.min(...sizes) : blockSizeBytes
+  const block = Math.floor(Math.random() * Math.floor(smallest / blockSizeBytes))
   const argv = [
     'dd',
     `if=/dev/nbd${index}`,

@@ -21,6 +21,8 @@ export interface Superblock {
   readonly devices: number
   /** Bytes of this device that are given to chunks. */
   readonly allocatedBytes: number
+  /** Bytes of this device that belong to the filesystem, as committed. */
+  readonly totalBytes: number
 }
 
 /**
@@ -63,6 +65,7 @@ export const parseSuperblock = (text: string): Superblock | null => {
     devid: number('dev_item.devid'),
     devices: number('num_devices'),
     allocatedBytes: number('dev_item.bytes_used'),
+    totalBytes: number('dev_item.total_bytes'),
   }
   return Object.values(numbers).every(Number.isSafeInteger) ? { fsid, deviceUuid, label, ...numbers } : null
 }

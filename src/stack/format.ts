@@ -36,7 +36,7 @@ export const formatSteps = (
   keyring: NewKeyring,
 ): Step[] => {
   const stacks = vault.profile.members.map((member) =>
-    memberStack(vault, member, null, { supervisor, takeOver: false }),
+    memberStack(vault, member, [], { supervisor, takeOver: false }),
   )
   const claimed = claim(
     vault,

@@ -1,7 +1,7 @@
 import type { Step } from '../engine/step.ts'
 import { monitorUnit } from '../names.ts'
 import type { Member } from '../profile/profile.ts'
-import type { RecordData } from '../record/record.ts'
+import { type RecordData, type Sizes, sizesOf } from '../record/record.ts'
 import { assemble } from './assemble.ts'
 import { attach } from './attach.ts'
 import { keeper } from './keeper.ts'
@@ -36,14 +36,14 @@ export interface MemberStack {
 export const memberStack = (
   vault: Vault,
   member: Member,
-  sizeBytes: number | null,
+  sizes: Sizes,
   options: Pick<OrderOptions, 'supervisor' | 'takeOver'>,
 ): MemberStack => {
   const taken = session(vault, member, options.takeOver)
   const link = linkOf(vault, member, options.supervisor, [taken.name])
   const below = link.steps.at(-1)?.name ?? taken.name
   const { supervisor } = options
-  const device = attach(vault, member, link, { sizeBytes, supervisor, needs: ['kernel', below] })
+  const device = attach(vault, member, link, { sizes, supervisor, needs: ['kernel', below] })
   return { member, link, steps: [taken, ...link.steps, device], top: device.name }
 }
 
@@ -61,7 +61,7 @@ export const vaultSteps = (
   },
 ): { readonly steps: readonly Step[]; readonly stacks: readonly MemberStack[] } => {
   const stacks = options.members.map((member) =>
-    memberStack(vault, member, record.members[member.name]?.sizeBytes ?? null, options),
+    memberStack(vault, member, sizesOf(record.members[member.name]), options),
   )
   const opens = stacks.map((stack) => openLuks(vault, stack.member.name, [stack.top]))
   const members = options.members.map((member) => member.name)

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { perform } from '../engine/action.ts'
 import { Exit, Fault } from '../fault.ts'
 import { memberId, parkUnit } from '../names.ts'
+import type { Sizes } from '../record/record.ts'
 import { dial } from './attach/dial.ts'
 import { reconfigureDevice } from './attach/nbd.ts'
 import type { Supervisor } from './supervise.ts'
@@ -16,7 +17,7 @@ import type { Vault } from './vault.ts'
 
 const handshakeMs = 10_000
 
-/** The parking server: every request fails. @param sizeBytes of the member, or the kernel would see another disk */
+/** The parking server: every request fails, also one beyond its size. */
 const parkingArgv = (socket: string, sizeBytes: number): string[] => [
   ...['nbdkit', '--foreground', '--unix', socket, '--filter=error', 'null', `size=${sizeBytes}`],
   ...['error=EIO', 'error-rate=1'],
@@ -31,13 +32,14 @@ export const park = async (
   vault: Vault,
   supervisor: Supervisor,
   member: string,
-  sizeBytes: number,
+  sizes: Sizes,
 ): Promise<boolean> => {
   const socket = vault.paths.parkSocket(member)
   const unit = parkUnit(vault.profile.vault, member)
   if ((await supervisor.probe(unit)).is !== 'present') {
     await perform({ on: vault.local, command: { argv: ['rm', '-f', socket] } })
-    for (const action of supervisor.start(unit, parkingArgv(socket, sizeBytes))) await perform(action)
+    for (const action of supervisor.start(unit, parkingArgv(socket, Math.max(0, ...sizes))))
+      await perform(action)
   }
   await listens(socket, member)
   const connection = await dial({ kind: 'unix', path: socket }, '', handshakeMs)

@@ -3,7 +3,7 @@ import { together } from '../engine/together.ts'
 import { Exit, Fault } from '../fault.ts'
 import { parkUnit } from '../names.ts'
 import { spareCopies } from '../profile/profile.ts'
-import { type RecordData, updateRecord, withStale } from '../record/record.ts'
+import { type RecordData, sizesOf, updateRecord, withStale } from '../record/record.ts'
 import { answers } from './attach.ts'
 import { park, unpark } from './park.ts'
 import { longestWait } from './patience.ts'
@@ -37,8 +37,8 @@ export const silentMembers = async (silence: Silence): Promise<string[]> => {
   const looks = await together(
     members.map(async (name) => {
       if (await isParked(silence, name)) return { name, is: 'parked' }
-      const size = record.members[name]?.sizeBytes ?? null
-      return { name, is: (await answers(vault, name, size)) ? 'there' : 'silent' }
+      const sizes = sizesOf(record.members[name])
+      return { name, is: (await answers(vault, name, sizes)) ? 'there' : 'silent' }
     }),
   )
   const silent = looks.filter(({ is }) => is === 'silent').map(({ name }) => name)
@@ -86,12 +86,12 @@ export const parkSilent = async (silence: Silence): Promise<void> => {
 
 const parkOne = async (silence: Silence, name: string): Promise<void> => {
   const { vault, supervisor, record, readOnly } = silence
-  const size = record.members[name]?.sizeBytes ?? 0
+  const sizes = sizesOf(record.members[name])
   // Noted on disk first: were we killed now, nobody may think that this copy is whole.
   if (!readOnly && mirrored(vault)) await updateRecord(vault.paths.record, (now) => withStale(now, [name]))
   for (let tries = 0; tries < parkTries; tries++) {
-    if (await park(vault, supervisor, name, size)) return
-    if (tries % 5 === 0 && (await answers(vault, name, size))) return unpark(vault, supervisor, name)
+    if (await park(vault, supervisor, name, sizes)) return
+    if (tries % 5 === 0 && (await answers(vault, name, sizes))) return unpark(vault, supervisor, name)
     await sleep(1000)
   }
   await unpark(vault, supervisor, name)

@@ -2,7 +2,7 @@ import type { LocalMachine } from '../host/host.ts'
 import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
 import type { VaultPaths } from '../record/paths.ts'
-import { type MemberRecord, type RecordData, wasCut } from '../record/record.ts'
+import { type RecordData, sizesOf, wasCut } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { readLatency } from '../stack/attach.ts'
 import {
@@ -14,6 +14,7 @@ import {
   readSuperblock,
   type Superblock,
 } from '../stack/btrfs.ts'
+import { usableBytes } from '../stack/capacity.ts'
 import { type Mounted, mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import { complaint, cures } from './complaint.ts'
@@ -93,7 +94,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
     }
   }
   const parked = (await supervisor.probe(parkUnit(profile.vault, member.name))).is === 'present'
-  const latency = parked ? null : await readLatency(local, index, known.sizeBytes, probeMs)
+  const latency = parked ? null : await readLatency(local, index, sizesOf(known), probeMs)
   const errors = record && mounted ? await readDeviceErrors(record.fsid, known.devid) : null
   const block = latency === null ? null : await superblockOf(vault, member.name)
   return {
@@ -209,11 +210,11 @@ const judge = (
 }
 
 /** Usable bytes: what fits when every block is stored as often as the profile asks. */
-const capacity = (profile: Profile, record: RecordData | null): number => {
-  const sizes = Object.values(record?.members ?? {}).map((member: MemberRecord) => member.sizeBytes)
-  const copies = { single: 1, raid1: 2, raid10: 2, raid1c3: 3, raid1c4: 4 }[profile.filesystem.redundancy]
-  return Math.floor(sizes.reduce((sum, size) => sum + size, 0) / copies)
-}
+const capacity = (profile: Profile, record: RecordData | null): number =>
+  usableBytes(
+    profile.filesystem.redundancy,
+    Object.values(record?.members ?? {}).map(({ sizeBytes }) => sizeBytes),
+  )
 
 const withBehind = (members: readonly MemberReport[]): MemberReport[] => {
   const newest = Math.max(0, ...members.map((member) => member.generation ?? 0))

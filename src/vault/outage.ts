@@ -1,7 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
 import { parkUnit } from '../names.ts'
-import { type RecordData, readRecord, updateRecord, withoutStale, withStale } from '../record/record.ts'
+import {
+  type RecordData,
+  readRecord,
+  type Sizes,
+  sizesOf,
+  updateRecord,
+  withoutStale,
+  withStale,
+} from '../record/record.ts'
 import { SessionLost } from '../server/session.ts'
 import { answers, reconnect } from '../stack/attach.ts'
 import type { MemberStack } from '../stack/order.ts'
@@ -67,7 +75,7 @@ export const sitOut = async (
   const { member } = stack
   // A monitor that was started again finds it parked; the kernel would call that connection alive.
   if (await isParked(watch, member.name)) return returnOf(watch, stack, past)
-  if (!dead && (await answers(watch.vault, member.name, sizeOf(watch, member.name)))) return false
+  if (!dead && (await answers(watch.vault, member.name, await sizesNow(watch, member.name)))) return false
   Object.assign(past, lostAgain(past, performance.now()))
   const { began } = past
   let said = ''
@@ -124,7 +132,7 @@ const reconnected = async (
     await within(deadlineMs, watch.vault.fence(name), name)
     const left = Math.max(deadlineMs - (performance.now() - began), 1000)
     const options = { deadlineMs: left }
-    const done = await reconnect(watch.vault, stack.member, stack.link, sizeOf(watch, name), options)
+    const done = await reconnect(watch.vault, stack.member, stack.link, await sizesNow(watch, name), options)
     return done ? 'replaced' : 'alive'
   } catch (error) {
     if (error instanceof Fault) return error
@@ -159,7 +167,9 @@ const forgot = async (watch: Watch, member: string): Promise<boolean> => {
   return true
 }
 
-const sizeOf = ({ record }: Watch, member: string): number | null => record.members[member]?.sizeBytes ?? null
+/** Read afresh: a resize may have changed it since this monitor was started. */
+const sizesNow = async ({ vault }: Watch, member: string): Promise<Sizes> =>
+  sizesOf((await readRecord(vault.paths.record))?.members[member])
 
 /**
  * Waits for a parked member. Its session is taken anew first: old requests of ours that still linger there are stopped,
@@ -180,7 +190,8 @@ const returnOf = async (watch: Watch, stack: MemberStack, past: Past): Promise<b
       await vault.rearm(name)
       // The kernel replaces dead connections only: the parking server has to go, once the real one answers.
       const ready = (): Promise<void> => unpark(vault, supervisor, name)
-      if (!(await reconnect(vault, stack.member, stack.link, sizeOf(watch, name), { ready }))) continue
+      if (!(await reconnect(vault, stack.member, stack.link, await sizesNow(watch, name), { ready })))
+        continue
       past.back = performance.now()
       say(`${name}: back after ${seconds(past.began)} s`)
       return true
@@ -221,7 +232,7 @@ const parkNow = async (
     if (waits) return false
   }
   try {
-    if (await park(vault, supervisor, name, sizeOf(watch, name) ?? 0)) {
+    if (await park(vault, supervisor, name, await sizesNow(watch, name))) {
       const then = mirrored(vault) ? 'going on without it' : 'what was waiting fails with an error'
       say(`${name}: parked after ${seconds(began)} s; ${then}`)
       return true

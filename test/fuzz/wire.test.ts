@@ -81,7 +81,7 @@ fuzz(
     }
     if (offer === undefined) return
     expect(offer.sizeBytes > 0n && offer.sizeBytes < 1n << 63n).toBe(true)
-    expectPrintable(checkOffer(offer, { sizeBytes: 1n << 30n }) ?? '')
+    expectPrintable(checkOffer(offer, { sizes: [2 ** 30] }) ?? '')
   },
   4000,
 )

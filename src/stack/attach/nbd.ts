@@ -110,6 +110,25 @@ export async function reconfigureDevice(options: ReconfigureOptions): Promise<vo
   })
 }
 
+/**
+ * Tells the kernel the size of a device in use. Not together with a socket: newer kernels wait for what is under way
+ * before they change the size, and that may be waiting for the socket.
+ * @throws Fault exit 5 when the identifier is not ours, 7 when the device is not connected or has another size afterwards.
+ */
+export async function resizeDevice(index: number, backend: string, sizeBytes: number): Promise<void> {
+  const before = await deviceState(index)
+  if (!before.connected) throw notConnected(index)
+  if (before.backend !== backend) throw foreign(index, backend, before.backend)
+  await request(await familyWithIdentifier(), NbdCommand.reconfigure, index, [
+    u32(NbdAttribute.index, index),
+    u64(NbdAttribute.sizeBytes, sizeBytes),
+    text(NbdAttribute.backendIdentifier, backend),
+  ])
+  const after = await deviceState(index)
+  if (after.sizeBytes !== BigInt(sizeBytes))
+    throw new Fault(Exit.decide, `/dev/nbd${index} has ${after.sizeBytes} bytes instead of ${sizeBytes}`)
+}
+
 /** Taking a socket, the kernel sets the device's timeout on it as send timeout; on a socket from dial() it was none. */
 async function taken(fd: number): Promise<boolean> {
   const timeout = (await libc()).getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, 16)

@@ -5,8 +5,8 @@
 import type { Offer } from './handshake.ts'
 
 export interface Expectation {
-  /** Exact size of the member in bytes; absent when nothing is known yet. */
-  readonly sizeBytes?: bigint
+  /** Exact size of the member in bytes, one of these; none when nothing is known yet. */
+  readonly sizes?: readonly number[]
   /** The size of one request in bytes; default 4096. */
   readonly blockSizeBytes?: number
 }
@@ -18,8 +18,9 @@ const largestRequest = 1280 * 1024
 export function checkOffer(offer: Offer, expectation: Expectation = {}): string | null {
   const block = expectation.blockSizeBytes ?? 4096
   const differences: string[] = []
-  if (expectation.sizeBytes !== undefined && offer.sizeBytes !== expectation.sizeBytes)
-    differences.push(`its size is ${offer.sizeBytes} bytes instead of ${expectation.sizeBytes}`)
+  const { sizes = [] } = expectation
+  if (sizes.length > 0 && !sizes.some((size) => offer.sizeBytes === BigInt(size)))
+    differences.push(`its size is ${offer.sizeBytes} bytes instead of ${sizes.join(' or ')}`)
   if (offer.sizeBytes % BigInt(block) !== 0n)
     differences.push(`its size of ${offer.sizeBytes} bytes is not a multiple of ${block}`)
   if (offer.readOnly) differences.push('it is read-only')

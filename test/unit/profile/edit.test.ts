@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Exit, Fault } from '../../../src/fault.ts'
-import { addMember, setMemberHostKey } from '../../../src/profile/edit.ts'
+import { addMember, setMemberHostKey, setMemberSize } from '../../../src/profile/edit.ts'
 import { ProfileFaults } from '../../../src/profile/faults.ts'
 import { parseProfile } from '../../../src/profile/load.ts'
 import { writeProfile } from '../../../src/profile/write.ts'
@@ -41,6 +41,26 @@ const diff = (before: string, after: string) => {
 
 const hostKeys = (profile: string) =>
   parseProfile(profile, 'a.yaml').profile.members.map((member) => member.hostKey)
+
+describe('another size', () => {
+  it('changes the size where it stands, its comment included', () => {
+    expect(diff(text, setMemberSize(text, 'fsn', 20 * 2 ** 30))).toEqual({
+      gone: [
+        '    disk: { file: /srv/cloudvault/photos.img, size: 10GiB }   # ← allocated in full; K, M, G are binary',
+      ],
+      added: [
+        '    disk: { file: /srv/cloudvault/photos.img, size: 20GiB }   # ← allocated in full; K, M, G are binary',
+      ],
+    })
+    const own = addMember(text, hel)
+    expect(diff(own, setMemberSize(own, 'hel', 1536 * 2 ** 20)).added).toEqual(['      size: 1536MiB'])
+  })
+  it('is refused for a member without one', () => {
+    const device = text.replace(/disk: \{ file.*\} {3}#.*/, 'disk: { device: /dev/vdb }')
+    expect(() => setMemberSize(device, 'fsn', 2 ** 30)).toThrow('no member "fsn" with a disk')
+    expect(() => setMemberSize(text, 'par', 2 ** 30)).toThrow(Fault)
+  })
+})
 
 describe('pinning a host key', () => {
   it('adds one line and keeps every other', () => {

@@ -18,6 +18,7 @@ const member = (
     label: 'photos',
     devices: 2,
     allocatedBytes: 0,
+    totalBytes: 0,
     ...other,
   },
 })

@@ -23,6 +23,7 @@ num_devices\t\t2
 dev_item.uuid\t\t0a4c7d0e-5a92-4b0e-8d43-6c1f6f1d2a10
 dev_item.fsid\t\t6f2b8c3e-1b1e-4c57-9a07-8a2f0a0f5b11 [match]
 dev_item.devid\t\t1
+dev_item.total_bytes\t10737418240
 dev_item.bytes_used\t1073741824
 `
 
@@ -40,6 +41,7 @@ describe('superblocks', () => {
       generation: 42,
       devices: 2,
       allocatedBytes: 1073741824,
+      totalBytes: 10737418240,
     })
   })
 

@@ -12,6 +12,7 @@ generation ${generation}
 num_devices 2
 dev_item.uuid 66666666-7777-8888-9999-000000000000
 dev_item.devid 1
+dev_item.total_bytes 8192
 dev_item.bytes_used 4096
 magic _BHRfS_M [match]`
 

@@ -13,7 +13,7 @@ const good: Offer = {
 }
 
 it('a writable disk of the right size with flush and FUA is what we expect', () => {
-  expect(checkOffer(good, { sizeBytes: 1n << 30n })).toBeNull()
+  expect(checkOffer(good, { sizes: [2 ** 30] })).toBeNull()
   expect(checkOffer(good)).toBeNull()
   expect(checkOffer({ ...good, minimumBlock: 4096, maximumBlock: 33554432 })).toBeNull()
 })
@@ -26,7 +26,14 @@ it.each<[string, Partial<Offer>, RegExp]>([
   ['coarse blocks', { minimumBlock: 65536 }, /smaller than 65536/],
   ['short requests', { maximumBlock: 65536 }, /larger than 65536/],
 ])('%s is said', (_, change, words) => {
-  expect(checkOffer({ ...good, ...change }, { sizeBytes: 1n << 30n })).toMatch(words)
+  expect(checkOffer({ ...good, ...change }, { sizes: [2 ** 30] })).toMatch(words)
+})
+
+it('while a resize is under way either size will do, and no third', () => {
+  expect(checkOffer(good, { sizes: [2 ** 29, 2 ** 30] })).toBeNull()
+  expect(checkOffer({ ...good, sizeBytes: 4096n }, { sizes: [2 ** 29, 2 ** 30] })).toMatch(
+    /size is 4096 bytes instead of 536870912 or 1073741824/,
+  )
 })
 
 it('a size that is not whole blocks is said, and all differences at once', () => {
