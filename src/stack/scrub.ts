@@ -16,6 +16,11 @@ export interface ScrubState {
   readonly uncorrectable: number
 }
 
+/**
+ * What is under way when a scrub is told to end, or when a commit makes it pause, is up to 2,048 blocks. On a copy that
+ * missed much the kernel mends them one after the other, each in several round trips: minutes over a slow line.
+ */
+const underWay = 900_000
 const secondsToFinish = 7 * 24 * 3600
 /** On a busy machine the first figures come late; until then it says "no stats available". */
 const secondsToBegin = 60
@@ -58,19 +63,19 @@ export const scrub = async (
  * say "aborted" at once.
  */
 export const stopScrub = (local: Host, at: string): Promise<unknown> =>
-  must(local, ['btrfs', 'scrub', 'cancel', at], 120_000, [0, 2]) // 2: none runs
+  must(local, ['btrfs', 'scrub', 'cancel', at], underWay, [0, 2]) // 2: none runs
 
 const begin = async (local: Host, at: string, resume: boolean): Promise<void> => {
   // 2: there is nothing to resume, because none was cut off.
-  if (resume && (await must(local, ['btrfs', 'scrub', 'resume', at], 120_000, [0, 2])) === 0) return
+  if (resume && (await must(local, ['btrfs', 'scrub', 'resume', at], underWay, [0, 2])) === 0) return
   // -f starts although the record of an interrupted one says "running".
-  await must(local, ['btrfs', 'scrub', 'start', '-f', at], 120_000)
+  await must(local, ['btrfs', 'scrub', 'start', '-f', at], underWay)
 }
 
 const scrubState = async (local: Host, at: string): Promise<ScrubState> => {
   const argv = ['btrfs', 'scrub', 'status', '-R', at]
   // It opens the mount point: while a member is silent that waits, and the scrub goes on all the same.
-  const output = await local.run({ argv, deadline: 120_000 })
+  const output = await local.run({ argv, deadline: underWay })
   if (output.code !== 0) throw commandFailed(local.name, argv, output)
   return parseScrub(output.stdout)
 }

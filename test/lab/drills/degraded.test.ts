@@ -109,10 +109,21 @@ const killAt = async (phase: 'mend' | 'mirror' | 'prove', children: boolean): Pr
   await sh(script)
 }
 
-/** Until something has one copy only: an older chunk of the mirror takes what still fits, and would leave nothing to mirror anew. */
+/** While all is well: the mirror's own chunks take what fits in before anything gets a chunk with one copy only. */
+const fillMirror = async (): Promise<void> => {
+  const [total = 0, used = 0] = (
+    await sh(
+      "btrfs filesystem df --raw /vault/photos | sed -n 's/^Data, RAID1: total=\\([0-9]*\\), used=\\([0-9]*\\).*/\\1 \\2/p'",
+    )
+  )
+    .split(' ')
+    .map(Number)
+  await bigFile('filler', Math.max(1, Math.floor((total - used) / 2 ** 20) - 1))
+}
+
 const writeSingle = async (): Promise<void> => {
   for (let file = 0; file < 8 && !(await chunks()).includes('Data, single'); file++)
-    await bigFile(`noise-12-${file}`, 32)
+    await bigFile(`noise-12-${file}`, 24)
   expect(await chunks()).toContain('Data, single')
 }
 
@@ -130,6 +141,9 @@ const notHealthyBut = async (...wanted: string[]): Promise<string> => {
 
 drill(12, lab, async () => {
   const gra = lab().server('gra')
+  await verb(lab(), ['up', 'photos'])
+  await fillMirror()
+  await verb(lab(), ['down', 'photos'])
   await gra.kill()
   await verb(lab(), ['up', 'photos', '--degraded=rw'])
   await writeSingle()

@@ -7,7 +7,15 @@ import { showSession } from '../../../src/server/session.ts'
 /** What of a vault stands in the lab's client and on its servers, read without starting a program here. */
 
 const folder = (path: string): string[] => (existsSync(path) ? readdirSync(path) : [])
-const text = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
+/** What is not there is empty, also when it went (a process that ended) between two looks. */
+const text = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return ''
+    throw error
+  }
+}
 
 /** In a fixed order; '' when nothing does. */
 export const standing = async (vault: string, servers: Iterable<RemoteHost>): Promise<string> =>
