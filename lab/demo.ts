@@ -98,25 +98,32 @@ while [ ! -e /tmp/enough ] && [ $i -lt 4000 ]; do
 done
 echo "$i $worst"`
 
-const serverDies = async (lab: Lab): Promise<void> => {
-  scene("3. One provider's server dies under a writer, and comes back")
+/** Somebody writes while it happens, and must see no error. */
+const underWriter = async (lab: Lab, text: string, what: () => Promise<unknown>): Promise<void> => {
   await lab.client.run('rm -f /tmp/enough /tmp/writer.sums')
   const writer = lab.client.start(writerScript)
   await lab.client.run('sleep 3')
-  const fsn = lab.server('fsn')
-  await fsn.run('systemctl kill --signal=KILL cv-photos-fsn.service')
-  tell(
-    'fsn: nbd-server was killed with SIGKILL; systemd brings it back, the monitor gives the kernel a new connection',
-  )
-  await lab.client.run('sleep 8; touch /tmp/enough')
+  await what()
+  await lab.client.run('touch /tmp/enough')
   const ended = await writer.wait()
   const [files = '0', worst = '0'] = ended.stdout.trim().split(' ')
   const check = await lab.client.run('sha256sum -c --quiet /tmp/writer.sums', { allowFail: true })
   claim(
-    'the writer saw a pause, no error',
+    text,
     ended.code === 0 && check.code === 0,
     `${files} files written and fsynced, longest wait ${(Number(worst) / 1000).toFixed(1)} s, all right`,
   )
+}
+
+const serverDies = async (lab: Lab): Promise<void> => {
+  scene("3. One provider's server dies under a writer, and comes back")
+  await underWriter(lab, 'the writer saw a pause, no error', async () => {
+    await lab.server('fsn').run('systemctl kill --signal=KILL cv-photos-fsn.service')
+    tell(
+      'fsn: nbd-server was killed with SIGKILL; systemd brings it back, the monitor gives the kernel a new connection',
+    )
+    await lab.client.run('sleep 8')
+  })
   const report = JSON.parse((await lab.client.cloudvault(['status', 'photos', '--json'])).stdout)
   claim('no write was lost on any mirror', report.verdict === 'healthy', `status says ${report.verdict}`)
   await lab.client.run(`rm ${vault}/writer-*; sync`)
@@ -162,16 +169,43 @@ const diskRots = async (lab: Lab, before: string): Promise<void> => {
   await scrub(lab)
 }
 
+/** The verdict, once it is that or the time is over. */
+const verdictWithin = async (lab: Lab, wanted: string, seconds: number): Promise<string> => {
+  let verdict = ''
+  for (const end = Date.now() + seconds * 1000; verdict !== wanted && Date.now() < end; ) {
+    verdict = JSON.parse((await lab.client.cloudvault(['status', 'photos', '--json'])).stdout).verdict
+    if (verdict !== wanted) await lab.client.run('sleep 2')
+  }
+  return verdict
+}
+
+const providerIsLeft = async (lab: Lab, before: string): Promise<void> => {
+  scene('5. gra is left for another provider, while people work')
+  const hel = lab.server('hel')
+  await underWriter(lab, 'people worked on while a provider was left for another', () =>
+    typed(lab, [
+      ...['replace', 'photos', 'gra', '--with', 'name=hel,ssh=vps-hel,provider=upcloud'],
+      ...['--accept-host-key', `hel=${hel.hostKeyFingerprint}`, '--yes'],
+    ]),
+  )
+  const verdict = await verdictWithin(lab, 'healthy', 300)
+  claim('the new copy was read and compared', verdict === 'healthy', `status says ${verdict}`)
+  claim('every file is right on the new pair', (await hashes(lab)) === before, 'SHA-256 of every file equal')
+  const left = await lab.server('gra').run(`ls ${disk} /etc/cloudvault/cv-photos-gra 2>/dev/null; true`)
+  claim('gra was emptied', left.stdout.trim() === '', 'no disk, no export, no receipt of ours')
+  await lab.client.run(`rm ${vault}/writer-*; sync`)
+}
+
 const leave = async (lab: Lab, before: string): Promise<void> => {
-  scene('5. Down, with proof')
+  scene('6. Down, with proof')
   const down = await typed(lab, ['down', 'photos'])
-  const [, fsn, gra] = /fsn holds generation (\d+)[\s\S]*gra holds generation (\d+)/.exec(down) ?? []
+  const [, fsn, hel] = /fsn holds generation (\d+)[\s\S]*hel holds generation (\d+)/.exec(down) ?? []
   claim(
     'both servers provably hold the same last state',
-    fsn !== undefined && fsn === gra,
+    fsn !== undefined && fsn === hel,
     `generation ${fsn} read back from both`,
   )
-  for (const server of lab.servers) {
+  for (const server of [lab.server('fsn'), lab.server('hel')]) {
     const found = await server.run(
       `LC_ALL=C grep -a -o -m1 -E 'LUKS|_BHRfS_M|node_modules|inquirer' ${disk} | head -1`,
       { allowFail: true },
@@ -185,7 +219,7 @@ const leave = async (lab: Lab, before: string): Promise<void> => {
       'no plain text, no LUKS header, no Btrfs magic; no unit, no port',
     )
   }
-  scene('6. fsn is gone for good: gra alone')
+  scene('7. fsn is gone for good: hel alone')
   await lab.server('fsn').kill()
   await typed(lab, ['up', 'photos'], 7)
   await typed(lab, ['up', 'photos', '--degraded=ro'])
@@ -209,14 +243,15 @@ const summary = (): number => {
 }
 
 const main = async (): Promise<number> => {
-  scene('0. A lab: one trusted client and two untrusted servers, real kernels on this machine')
-  const lab = await startLab({ servers: 2, log: tell })
+  scene('0. A lab: one trusted client and three untrusted servers, real kernels on this machine')
+  const lab = await startLab({ servers: 3, log: tell })
   tell(`lab ${lab.id} is up after ${(lab.startedInMs / 1000).toFixed(1)} s`)
   try {
     await setUp(lab)
     const before = await fill(lab)
     await serverDies(lab)
     await diskRots(lab, before)
+    await providerIsLeft(lab, before)
     await leave(lab, before)
   } catch (error) {
     claim('the story came to its end', false, error instanceof Error ? error.message : String(error))

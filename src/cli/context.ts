@@ -9,6 +9,7 @@ import { passphraseFrom } from '../keyring/passphrase.ts'
 import { bootCredential, memberId } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
+import { asRecorded } from '../record/job.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
 import { type RecordData, restoreCommand } from '../record/record.ts'
 import { showSession } from '../server/session.ts'
@@ -27,7 +28,10 @@ import type { World } from './world.ts'
  * closed in its `finally`.
  */
 export class Context {
+  /** As the record bears it out: who takes part, and what can be counted on. */
   readonly profile: Profile
+  /** As the file says it. */
+  readonly written: Profile
   readonly paths: VaultPaths
   readonly record: RecordData | null
   readonly receipt: Receipt
@@ -44,9 +48,10 @@ export class Context {
   #key: Secret | null = null
   #release: (() => Promise<void>) | null = null
 
-  private constructor(world: World, known: Known, facts: Facts) {
+  private constructor(world: World, known: Known & { readonly written: Profile }, facts: Facts) {
     this.#world = world
     this.profile = known.profile
+    this.written = known.written
     this.paths = known.paths
     this.record = known.record
     this.receipt = known.receipt
@@ -61,6 +66,7 @@ export class Context {
    * @param goingUp the verb attaches: sessions without a device get a new nonce
    * @param room bytes that the verb is going to write into the state directory
    * @param rebuild a damaged record counts as lost
+   * @param touched also members that are about to come, or have just gone: their devices may stand
    * @param waitMs milliseconds that another cloudvault is waited for; default none
    * @throws Fault 2 profile, 3 no room for what must be written down, 5 damaged record, 6 another cloudvault is at work on it
    */
@@ -72,6 +78,7 @@ export class Context {
       readonly goingUp?: boolean
       readonly room?: number
       readonly rebuild?: boolean
+      readonly touched?: boolean
       readonly waitMs?: number
     },
   ): Promise<Context> {
@@ -86,12 +93,14 @@ export class Context {
     const reserve = options.goingUp ? reserving(world.local, paths, locks) : null
     try {
       if (options.change) await requireRoom(paths.state, options.room ?? usualRoom)
-      const known = await readKnown(world, profile, paths, options.rebuild === true)
+      const all = await readKnown(world, profile, paths, options.rebuild === true)
+      const whom = options.touched ? 'touched' : 'taking part'
+      const known = { ...all, written: profile, profile: asRecorded(profile, all.record, whom) }
       if (options.change && known.receipt.damaged)
         world.stderr.write(
           `${paths.receipt} was unreadable and counts as lost; a copy is ${known.receipt.damaged}\n`,
         )
-      const facts = await chooseFacts(profile, known.receipt, reserve)
+      const facts = await chooseFacts(known.profile, known.receipt, reserve)
       const context = new Context(world, known, facts)
       context.#release = release
       return context
@@ -129,11 +138,13 @@ export class Context {
 
   /**
    * Connects to every member's server at once. Servers that do not answer are noted in `unreachable`.
+   * @param names only these
    * @throws Fault 5 as soon as one server's host key is not the pinned one
    */
-  async connectAll(): Promise<void> {
+  async connectAll(names?: readonly string[]): Promise<void> {
+    const members = this.profile.members.filter(({ name }) => names?.includes(name) ?? true)
     await Promise.all(
-      this.profile.members.map(async (member) => {
+      members.map(async (member) => {
         try {
           await this.#remote(member)
         } catch (error) {

@@ -9,6 +9,7 @@ import { restUntilBoot } from '../stack/boot.ts'
 import { emptyRecord } from '../stack/format.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
+import { replaceState } from '../stack/replace.ts'
 import { clearForShutdown } from '../stack/stopping.ts'
 import { jsonLine } from '../ui/json.ts'
 import { report } from '../ui/report.ts'
@@ -42,6 +43,7 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
   requireRoot(world, 'down', name)
   const context = await Context.open(world, name, {
     change: true,
+    touched: true,
     ...(options.stopping ? { waitMs: lockPatience } : {}),
   })
   try {
@@ -52,6 +54,7 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
       await printPlan(world, 'cloudvault.down/1', steps, 'down', options.json === true)
       return Exit.ok
     }
+    if (!options.stopping) await refuseInReplace(context)
     if (options.kill) await endPrograms(world, context, options.confirm)
     const lower = (): Promise<Unwound> => lowerAll(world, context, steps, options.json === true)
     let left = await lower()
@@ -74,6 +77,25 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
   } finally {
     await context.close()
   }
+}
+
+/**
+ * The kernel keeps no note of how far the copy is when a filesystem is unmounted with a program waiting for it: hours
+ * would be begun anew. At shutdown nobody can be asked.
+ */
+const refuseInReplace = async ({ profile, record, vault }: Context): Promise<void> => {
+  const { job } = record ?? {}
+  if (job?.kind !== 'replace' || job.phase !== 'move' || (await mountAt(profile.mount.at)) === null) return
+  const state = await replaceState(vault.local, profile.mount.at)
+  if (state.is !== 'running') return
+  throw new Fault(
+    Exit.decide,
+    `${job.leaves} is being replaced by ${job.joins} (${Math.floor(state.share * 100)} %); going down now would begin it anew`,
+    {
+      stands: 'the vault is mounted, untouched; the copy goes on',
+      next: `cloudvault status ${profile.vault}   (shows how far it is), or cloudvault cancel ${profile.vault}   (gives it up), then down`,
+    },
+  )
 }
 
 const clearVault = (world: World, context: Context): Promise<void> =>
@@ -117,7 +139,10 @@ const planDown = async (context: Context) => {
       ? profile.members.filter(
           (member) => some.includes(member) || context.receipt.state(`session ${member.name}`),
         )
-      : profile.members
+      : profile.members.filter(
+          ({ name }) =>
+            context.record?.members[name] !== undefined || context.receipt.state(`session ${name}`) !== null,
+        )
   // What is not mounted any more was opened as the record says.
   const readOnly =
     context.record?.phase !== 'created' ||

@@ -83,7 +83,7 @@ export const participants = (context: Context, options: PartOptions): Part => {
     return { members, readOnly: options.readOnly === true || options.degraded === 'ro', missing }
   const [[first, why] = ['', undefined]] = context.unreachable.entries()
   const names = missing.join(', ')
-  if (missing.length > spareCopies[filesystem.redundancy]) {
+  if (missing.length > spareCopies[filesystem.assured]) {
     throw (why ?? new Fault(Exit.decide, `without ${names} some of the files have no copy at all`)).with({
       ...(why ? { member: first } : {}),
       stands: 'nothing was mounted',

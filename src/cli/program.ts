@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
 import { Exit } from '../fault.ts'
+import { changeVerbs } from './verbs/change.ts'
 import { dailyVerbs } from './verbs/daily.ts'
 import { outcome, runs, verbsOf } from './verbs/frame.ts'
 import { keysVerbs } from './verbs/keys.ts'
@@ -36,6 +37,7 @@ const verb = verbsOf(program)
 profileVerbs(verb)
 serversVerbs(verb)
 dailyVerbs(verb)
+changeVerbs(verb)
 keysVerbs(verb)
 machineVerbs(verb)
 

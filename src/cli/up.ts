@@ -1,6 +1,7 @@
 import { climb } from '../engine/climb.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { systemdRuns } from '../host/systemd.ts'
+import { unknownMembers, unnamedMembers } from '../record/job.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
 import { checkHome } from '../stack/home.ts'
 import { mountAt } from '../stack/mount.ts'
@@ -91,8 +92,22 @@ export const upVerb = async (world: World, name: string, options: UpOptions): Pr
 }
 
 const createdRecord = (context: Context): RecordData => {
-  if (context.record?.phase === 'created') return context.record
   const { vault } = context.profile
+  if (context.record?.phase === 'created') {
+    const [unknown] = unknownMembers(context.written, context.record)
+    if (unknown)
+      throw new Fault(Exit.decide, `${unknown} is in the profile, but not in the vault`, {
+        stands: 'nothing was contacted',
+        next: `cloudvault add-mirror ${vault} --member ${unknown}   when the vault is up; until then take it out of ${context.profile.path}`,
+      })
+    const [unnamed] = unnamedMembers(context.written, context.record)
+    if (unnamed)
+      throw new Fault(Exit.decide, `${unnamed} is a member of the vault, but not in the profile any more`, {
+        stands: 'nothing was contacted',
+        next: `put it back into ${context.profile.path}; a member leaves by cloudvault remove-mirror or replace`,
+      })
+    return context.record
+  }
   throw context.record
     ? new Fault(Exit.decide, `creating ${vault} was not finished`, {
         stands: 'nothing was mounted',

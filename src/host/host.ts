@@ -54,5 +54,5 @@ export interface LocalMachine extends Host {
    * Asks logind not to let the machine sleep until released, or until this process ends. Where nobody can be asked (no
    * logind), nothing happens. Closing the lid still sleeps, and a person may insist.
    */
-  stayAwake(why: string): { release(): Promise<void> }
+  stayAwake(why: string, what?: 'sleep' | 'sleep:shutdown'): { release(): Promise<void> }
 }

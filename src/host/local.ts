@@ -75,8 +75,8 @@ export class LocalHost implements LocalMachine {
   }
 
   /** The lock is held by a child that ends when its stdin does, so with us. */
-  stayAwake(why: string): { release(): Promise<void> } {
-    const words = ['--what=sleep', '--mode=block', '--who=cloudvault', `--why=${why}`, 'cat']
+  stayAwake(why: string, what = 'sleep'): { release(): Promise<void> } {
+    const words = [`--what=${what}`, '--mode=block', '--who=cloudvault', `--why=${why}`, 'cat']
     const holder = execa('systemd-inhibit', words, {
       detached: true,
       reject: false,

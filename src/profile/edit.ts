@@ -3,6 +3,7 @@ import { isCollection, isMap, isScalar, isSeq, type Node, type Pair, type YAMLMa
 import { Exit, Fault } from '../fault.ts'
 import { quoted } from './faults.ts'
 import { parseProfile } from './load.ts'
+import type { Redundancy } from './profile.ts'
 import { hostKey } from './rules/hostkey.ts'
 import { parseTree, parseYaml } from './tree.ts'
 import { formatSize } from './units.ts'
@@ -91,6 +92,66 @@ export const addMember = (text: string, block: string, file = 'profile'): string
   const result = verified(text, edited, (members) => [...members, ...(value as unknown[])])
   parseProfile(result, file)
   return result
+}
+
+/**
+ * Takes a member out, with the comments that stand in its lines.
+ * @param text a profile that `parseProfile` accepts
+ * @throws Fault exit 2 when there is no such member, or members are written as one [ … ] list; ProfileFaults when the
+ * result is no valid profile.
+ */
+export const removeMember = (text: string, member: string, file = 'profile'): string => {
+  const list = membersOf(text)
+  const index = list.items.findIndex((item) => isMap(item) && item.get('name') === member)
+  const item = list.items[index]
+  if (item === undefined) throw new Fault(Exit.usage, `the profile has no member ${quoted(member)}`)
+  if (list.flow)
+    throw new Fault(Exit.usage, 'members are written inside [ ]; write each on its own lines with "- " first')
+  const dash = text.lastIndexOf('-', rangeOf(item)[0] - 1)
+  const start = text.lastIndexOf('\n', dash) + 1
+  const end = endOfItem(text, item, columnOf(text, dash))
+  // The empty line that set it apart goes with it: the one before it, or behind the first.
+  const before = /\n[ \t]*\r?\n$/.exec(text.slice(0, start))
+  const from = index > 0 && before ? start - before[0].length + 1 : start
+  const rest = text.slice(end).replace(/^\r?\n/, '')
+  const result = verified(
+    text,
+    text.slice(0, from) + (index === 0 ? rest.replace(/^[ \t]*\r?\n/, '') : rest),
+    (members) => members.filter((_, i) => i !== index),
+  )
+  parseProfile(result, file)
+  return result
+}
+
+/**
+ * Says how often everything is stored: replaces `filesystem.mirror`, or adds it.
+ * @param text a profile that `parseProfile` accepts
+ */
+export const setMirror = (text: string, mirror: Redundancy): string => {
+  const contents = parseYaml(text).contents
+  if (!isMap(contents)) throw new Fault(Exit.usage, 'the profile is no block of keys')
+  const edited = withMirror(text, contents as YAMLMap, mirror)
+  const old = parseTree(text, 'before').value as { filesystem?: object }
+  return verifiedWhole(edited, { ...old, filesystem: { ...old.filesystem, mirror } })
+}
+
+const withMirror = (text: string, contents: YAMLMap, mirror: Redundancy): string => {
+  const filesystem = pairOf(contents, 'filesystem')
+  const block = filesystem?.value
+  if (filesystem === undefined || !isMap(block) || block.items.length === 0) {
+    const members = pairOf(contents, 'members')
+    const at = filesystem ? rangeOf(filesystem.key)[0] : rangeOf(members?.key)[0]
+    const end = filesystem ? lineEnd(text, at) : at
+    return `${text.slice(0, at)}filesystem: { mirror: ${mirror} }\n${filesystem ? text.slice(end).replace(/^\r?\n/, '') : text.slice(end)}`
+  }
+  const present = pairOf(block as YAMLMap, 'mirror')
+  if (present) {
+    const [start, end] = rangeOf(present.value)
+    return splice(text, start, end, mirror)
+  }
+  const first = rangeOf((block as YAMLMap).items[0]?.key)[0]
+  if (block.flow) return splice(text, first, first, `mirror: ${mirror}, `)
+  return splice(text, first, first, `mirror: ${mirror}\n${' '.repeat(columnOf(text, first))}`)
 }
 
 /** The block's lines as an item of the list: common indentation off, the list's on, "- " first. */
@@ -183,8 +244,11 @@ const verified = (
   change: (members: readonly unknown[]) => readonly unknown[],
 ): string => {
   const old = parseTree(before, 'before').value as { members: unknown[] }
+  return verifiedWhole(after, { ...old, members: change(old.members) })
+}
+
+const verifiedWhole = (after: string, meant: unknown): string => {
   const tree = parseTree(after, 'after')
-  const meant = { ...old, members: change(old.members) }
   if (tree.broken || tree.faults.length > 0 || !isDeepStrictEqual(tree.value, meant))
     throw new Error('an edit of the profile came out different from what was meant; the file was not changed')
   return after

@@ -74,7 +74,10 @@ export interface Profile {
   readonly vault: string
   readonly mount: { readonly at: string; readonly owner?: string }
   readonly filesystem: {
+    /** What is wanted of every block. */
     readonly redundancy: Redundancy
+    /** What can be counted on: less than is wanted while a change is under way (record/job.ts). */
+    readonly assured: Redundancy
     readonly checksum: Checksum
     /** Value of the mount option compress=, or null for none: "zstd:3". */
     readonly compress: string | null

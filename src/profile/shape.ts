@@ -17,6 +17,7 @@ export const shapeOf = (written: Written, path: string): Profile => {
     mount: { at: mount.at, ...(mount.owner === undefined ? {} : { owner: mount.owner }) },
     filesystem: {
       redundancy,
+      assured: redundancy,
       checksum: filesystem.checksum ?? 'blake2',
       compress: compressOf(filesystem.compress ?? 'zstd'),
     },

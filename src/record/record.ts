@@ -2,8 +2,9 @@ import { basename, dirname } from 'node:path'
 import { Exit, Fault } from '../fault.ts'
 import { readIfThere, unwritable, writeAtomic } from '../host/files.ts'
 import type { KnownEpoch } from './epoch.ts'
+import type { Job } from './job.ts'
 import { isRecord } from './shape.ts'
-import * as v from './validate.ts'
+import { json } from './validate.ts'
 
 /**
  * The record: what this client knows to be true of the vault, and the only thing that can tell an old copy of a disk
@@ -48,6 +49,8 @@ export interface RecordData {
   readonly open?: Opened
   /** Members that missed writes, or may have: their copies are proved equal again only by a resilver. */
   readonly resilver?: Resilvering
+  /** A change of members or redundancy that is under way. */
+  readonly job?: Job
   /** Every degraded writable mount began one, oldest first; see epoch.ts. */
   readonly epochs?: readonly KnownEpoch[]
   /** When an older state was accepted in the place of a proved one, and which. */
@@ -95,7 +98,7 @@ export const restoreCommand = (kit: string, file: string): string =>
 export const readRecord = async (path: string): Promise<RecordData | null> => {
   const text = await readIfThere(path)
   if (text === null) return null
-  const data = v.json(text)
+  const data = json(text)
   if (!isRecord(data)) {
     throw new Fault(Exit.trust, `the vault's record ${path} is damaged`, {
       stands: 'nothing was contacted',

@@ -1,3 +1,4 @@
+import { isJob } from './job.ts'
 import type { RecordData } from './record.ts'
 import * as v from './validate.ts'
 
@@ -15,6 +16,7 @@ export const isRecord = (data: unknown): data is RecordData =>
   Object.values(data.members).every(isMember) &&
   absentOr(data.open, isOpened) &&
   absentOr(data.resilver, isResilvering) &&
+  absentOr(data.job, isJob) &&
   absentOr(data.epochs, listOf(isEpoch)) &&
   absentOr(data.rollbacks, listOf(isRollback)) &&
   absentOr(data.scrub, isScrub) &&

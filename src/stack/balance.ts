@@ -2,52 +2,91 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { commandFailed } from '../engine/action.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
+import type { Redundancy } from '../profile/profile.ts'
+import { mirrorProfiles, readChunkTable, unconverted } from './btrfs.ts'
+import { lengthy } from './lengthy.ts'
 
 /**
  * Stores chunks anew, as often as they should be. The kernel works as long as somebody waits for it: when that program
- * is killed it stops, after the chunk at hand, and whatever was done stays done.
+ * is killed it stops, after the chunk at hand, and whatever was done stays done. How far it is, only the table of chunks
+ * tells: after a kill there is "no balance" and a filesystem of two kinds.
  */
 
-/** A conversion of single chunks moves gigabytes over somebody's uplink. */
-const deadline = 7 * 24 * 3600 * 1000
-
-/** Chunks stored anew; `left` is the kernel's estimate, from 0 to 1. */
-export interface BalanceState {
-  readonly done: number
-  readonly left: number
+export interface Conversion {
+  readonly fsid: string
+  readonly at: string
+  readonly redundancy: Redundancy
+  /** How many members there will be. */
+  readonly members: number
+  readonly signal: AbortSignal
+  /** Bytes of files and metadata that are stored as wanted now, of those that were not at the beginning. */
+  readonly seen: (moved: number, all: number) => void
+  /** Bytes a second, asked for before every chunk: null for as fast as the line is. */
+  readonly limit?: () => Promise<number | null>
 }
 
-/**
- * Converts what is not stored as wanted ("soft": the rest is left alone).
- * @param seen called about every two seconds while it runs
- */
-export const convert = async (
-  local: Host,
-  at: string,
-  wanted: { readonly data: string; readonly metadata: string },
-  signal: AbortSignal,
-  seen: (state: BalanceState) => void,
-): Promise<void> => {
+/** What is written meanwhile may get a chunk of the old kind at the last moment. */
+const rounds = 3
+
+/** Metadata first: small, and without it nothing of the data could be found again. "soft": the rest is left alone. */
+export const convert = async (local: Host, wanted: Conversion): Promise<void> => {
+  const { fsid, at, redundancy, members } = wanted
   // One that a killed program left behind, or that Btrfs took up again at the mount, would be in the way.
   await stopBalance(local, at)
-  const filters = [`-dconvert=${wanted.data},soft`, `-mconvert=${wanted.metadata},soft`]
-  const argv = ['btrfs', 'balance', 'start', ...filters, at]
-  let ended = false
-  const running = local.run({ argv, deadline }).finally(() => {
-    ended = true
-  })
-  const watch = async (): Promise<void> => {
-    while (!ended) {
-      await sleep(2000)
-      if (signal.aborted) await stopBalance(local, at)
-      else if (!ended) seen(await balanceState(local, at))
-    }
+  const left = async (): Promise<number> => unconverted(await readChunkTable(fsid), redundancy, members)
+  const all = await left()
+  const look = async (): Promise<void> => wanted.seen(Math.max(0, all - (await left())), all)
+  const { data, metadata } = mirrorProfiles(redundancy, members)
+  const run = (filters: readonly string[]) => balance(local, { ...wanted, look, filters })
+  // Chunks that hold nothing are given back: they would be what fills the disk half-way.
+  await run(['-dusage=0', '-musage=0'])
+  for (let round = 0; round < rounds; round++) {
+    await run([`-mconvert=${metadata},soft`])
+    await inPieces(wanted, left, `-dconvert=${data},soft`, run)
+    if ((await left()) === 0) return
   }
-  const [output] = await Promise.all([running, watch()])
-  if (signal.aborted)
-    throw new Fault(Exit.interrupted, 'the conversion was stopped', { stands: 'what was converted stays so' })
-  if (output.code !== 0) throw commandFailed(local.name, argv, output)
 }
+
+/** Without a limit in one go; with one chunk after chunk, so slowly that the average is kept and people can work. */
+const inPieces = async (
+  { limit, signal }: Conversion,
+  left: () => Promise<number>,
+  filter: string,
+  run: (filters: readonly string[]) => Promise<void>,
+): Promise<void> => {
+  for (;;) {
+    const rate = (await limit?.()) ?? null
+    if (rate === null) return run([filter])
+    const before = await left()
+    const began = performance.now()
+    await run([`${filter},limit=1`])
+    const moved = before - (await left())
+    if (moved <= 0) return
+    const pause = (moved / rate) * 1000 - (performance.now() - began)
+    if (pause > 0) await sleep(pause, undefined, { signal }).catch(() => {})
+  }
+}
+
+type Run = Conversion & { readonly look: () => Promise<void>; readonly filters: readonly string[] }
+
+/** @throws Fault 7 when there is no room for it, 6 when somebody ended it */
+const balance = async (local: Host, { at, signal, look, filters }: Run): Promise<void> => {
+  // -f: fewer copies of metadata than before are meant. Who asked for it has said so.
+  const argv = ['btrfs', 'balance', 'start', '-f', ...filters, at]
+  const output = await lengthy(local, argv, { signal, look, stop: () => stopBalance(local, at) })
+  if (output.code === 0) return
+  if (/no space left/i.test(output.stderr))
+    throw new Fault(Exit.decide, 'there is not room enough to store everything in the other way', {
+      detail: output.stderr,
+      stands: 'what was converted stays so, the rest is stored as before; nothing is lost',
+    })
+  if (/cancell?ed/i.test(output.stderr)) throw endedByOthers('the conversion')
+  throw commandFailed(local.name, argv, output)
+}
+
+/** `down`, or somebody's btrfs command. */
+export const endedByOthers = (what: string): Fault =>
+  new Fault(Exit.busy, `${what} was ended by somebody else`, { stands: 'what was done until then stays so' })
 
 /** Ends one that runs or is paused, after the chunk at hand. */
 export const stopBalance = async (local: Host, at: string): Promise<void> => {
@@ -56,13 +95,4 @@ export const stopBalance = async (local: Host, at: string): Promise<void> => {
   if (output.code !== 0 && !/not in progress|not running/i.test(output.stderr)) {
     throw commandFailed(local.name, argv, output)
   }
-}
-
-const balanceState = async (local: Host, at: string): Promise<BalanceState> =>
-  parseBalance((await local.run({ argv: ['btrfs', 'balance', 'status', at], deadline: 120_000 })).stdout)
-
-/** "Balance on '/m' is running\n1 out of about 4 chunks balanced (2 considered),  75% left" */
-export const parseBalance = (text: string): BalanceState => {
-  const [, done, left] = /(\d+) out of about \d+ chunks balanced .*?(\d+)% left/s.exec(text) ?? []
-  return { done: Number(done ?? 0), left: Number(left ?? 100) / 100 }
 }

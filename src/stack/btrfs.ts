@@ -98,6 +98,8 @@ export interface ChunkTable {
   readonly usedBytes: number
   /** With every copy counted: what a scrub reads. */
   readonly diskBytes: number
+  /** Bytes of data and metadata (each counted once) by how they are stored: "data raid1". */
+  readonly stored: Readonly<Record<string, number>>
 }
 
 const sysfs = (fsid: string): string => `/sys/fs/btrfs/${fsid}`
@@ -110,7 +112,13 @@ export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
       const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
       const used = Number(await readFile(join(folder, 'bytes_used'), 'utf8'))
       const disk = Number(await readFile(join(folder, 'disk_used'), 'utf8'))
-      return { kind, names, used, disk }
+      const stored = await Promise.all(
+        names.map(async (name) => {
+          const bytes = await readFile(join(folder, name, 'used_bytes'), 'utf8').catch(() => '0') // gone meanwhile
+          return [`${kind} ${name}`, Number(bytes)] as const
+        }),
+      )
+      return { kind, names, used, disk, stored }
     }),
   )
   const of = (kind: string): readonly string[] => kinds.find((entry) => entry.kind === kind)?.names ?? []
@@ -120,6 +128,7 @@ export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
     system: of('system'),
     usedBytes: kinds.reduce((sum, entry) => sum + entry.used, 0),
     diskBytes: kinds.reduce((sum, entry) => sum + entry.disk, 0),
+    stored: Object.fromEntries(kinds.flatMap((entry) => entry.stored)),
   }
 }
 
@@ -133,6 +142,16 @@ export const impureChunks = (table: ChunkTable, redundancy: Redundancy, members:
     ...odd('metadata', table.metadata, wanted.metadata),
     ...odd('system', table.system, wanted.metadata),
   ]
+}
+
+/** Bytes that are not stored as wanted yet; a chunk that is empty counts for nothing. */
+export const unconverted = (table: ChunkTable, redundancy: Redundancy, members: number): number => {
+  const { data, metadata } = mirrorProfiles(redundancy, members)
+  const wanted = [`data ${data}`, `metadata ${metadata}`, `system ${metadata}`]
+  return Object.entries(table.stored).reduce(
+    (sum, [kind, bytes]) => sum + (wanted.includes(kind) ? 0 : bytes),
+    0,
+  )
 }
 
 /** Errors counted by the kernel since the last reset, per device id. */

@@ -43,7 +43,7 @@ export const formatSteps = (
     stacks.map((stack) => stack.top),
     unfinished !== null,
   )
-  const headers = stacks.map((stack) => header(vault, stack.member.name))
+  const headers = stacks.map((stack) => header(vault, stack.member.name, 'keyring'))
   const opens = stacks.map((stack) => openLuks(vault, stack.member.name, [`header ${stack.member.name}`]))
   return [
     kernel(vault.local),
@@ -82,7 +82,8 @@ const claim = (vault: Vault, needs: readonly string[], again: boolean): Step => 
   }
 }
 
-const blank = (vault: Vault, member: string): Action => {
+/** Looks whether the member's disk may be formatted. @throws Fault 5 when it is not blank */
+export const blank = (vault: Vault, member: string): Action => {
   const device = `/dev/nbd${vault.nbdIndex(member)}`
   return {
     on: vault.local,
@@ -120,11 +121,12 @@ const makeKeyring = (vault: Vault, keyring: NewKeyring, needs: string): Step => 
   }
 }
 
-const header = (vault: Vault, member: string): Step => {
+/** The member's detached header, made anew. */
+export const header = (vault: Vault, member: string, needs: string): Step => {
   const path = vault.paths.header(member)
   return {
     name: `header ${member}`,
-    needs: ['keyring'],
+    needs: [needs],
     probe: anew,
     up: [
       { on: vault.local, command: { argv: ['mkdir', '-p', '-m', '0700', dirname(path)] } },

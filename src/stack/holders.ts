@@ -35,9 +35,11 @@ export const mountsInside = (mountinfo: string, at: string): string[] =>
 export const unescapeMountinfo = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 
-/** A scrub or balance is ours to end, not somebody at work in there. */
+/** What cloudvault itself lets the kernel do is ours to end, not somebody at work in there. */
 const isUpkeep = async (pid: string): Promise<boolean> =>
-  /(^|\/)btrfs\0(scrub|balance)\0/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))
+  /(^|\/)btrfs\0(scrub|balance|replace|device|filesystem)\0/.test(
+    await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''),
+  )
 
 const holderOf = async (pid: string, at: string): Promise<Holder | null> => {
   const started = await startOf(pid)

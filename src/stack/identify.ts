@@ -71,7 +71,12 @@ export const disagreement = (found: Found): string | null => {
   return new Set(found.map(({ block }) => block.devid)).size < found.length ? ids.join(', ') : null
 }
 
-const memberRecord = async (vault: Vault, member: string, block: Superblock): Promise<MemberRecord> => ({
+/** What is written down of a member whose device is open. */
+export const memberRecord = async (
+  vault: Vault,
+  member: string,
+  block: Superblock,
+): Promise<MemberRecord> => ({
   devid: block.devid,
   deviceUuid: block.deviceUuid,
   luksUuid: await headerUuid(vault.local, vault.paths.header(member)),

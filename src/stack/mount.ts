@@ -10,6 +10,8 @@ import { readRecord, updateRecord } from '../record/record.ts'
 import { stopBalance } from './balance.ts'
 import { syncCommand } from './btrfs.ts'
 import { describeHolder, holdersOf, mountsInside, unescapeMountinfo } from './holders.ts'
+import { stopRemoval } from './leave.ts'
+import { stopReplace } from './replace.ts'
 import { stopScrub } from './scrub.ts'
 import { allParked, parkSilent, type Silence } from './silence.ts'
 import type { Vault } from './vault.ts'
@@ -128,7 +130,7 @@ const writeEpoch = (vault: Vault): Action => ({
 const unmount = (vault: Vault, at: string, silence: Silence): Action[] => [
   {
     on: vault.local,
-    text: `btrfs balance cancel ${at}; btrfs scrub cancel ${at}   (what was cut off is resumed by the next up)`,
+    text: `btrfs balance, device remove, replace and scrub: cancel on ${at}   (resumed by the next up)`,
     call: () => endUpkeep(vault.local, at),
   },
   {
@@ -154,9 +156,9 @@ const syncOut = async (vault: Vault, at: string, silence: Silence): Promise<void
   throw commandFailed(vault.local.name, syncCommand(at).argv, output)
 }
 
-/** With every server silent it cannot be ended, and then it does not matter: the unmount says so. */
-const endUpkeep = async (local: Host, at: string): Promise<void> => {
-  for (const end of [stopBalance, stopScrub]) {
+/** Ends whatever the kernel does to the whole filesystem. With every server silent it cannot be ended, and then it does not matter: the unmount says so. */
+export const endUpkeep = async (local: Host, at: string): Promise<void> => {
+  for (const end of [stopBalance, stopRemoval, stopReplace, stopScrub]) {
     try {
       await end(local, at)
     } catch (error) {

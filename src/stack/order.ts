@@ -64,9 +64,12 @@ export const vaultSteps = (
     memberStack(vault, member, sizesOf(record.members[member.name]), options),
   )
   const opens = stacks.map((stack) => openLuks(vault, stack.member.name, [stack.top]))
-  const members = options.members.map((member) => member.name)
+  const attached = options.members.map((member) => member.name)
+  // Before there is a record of them, and while it is made, everybody is a member.
+  const none = Object.keys(record.members).length === 0
+  const members = attached.filter((name) => none || record.members[name] !== undefined)
   const { supervisor, readOnly, takeOver, allowStale } = options
-  const silence: Silence = { vault, supervisor, record, members, readOnly }
+  const silence: Silence = { vault, supervisor, record, members: attached, readOnly }
   const together = assemble(vault, {
     record,
     members,
@@ -78,7 +81,7 @@ export const vaultSteps = (
     needs: opens.map((step) => step.name),
   })
   const place = mountPoint(vault)
-  const mounted = mount(vault, { readOnly, members, silence, needs: [together.name, place.name] })
+  const mounted = mount(vault, { readOnly, members: attached, silence, needs: [together.name, place.name] })
   const watching = options.watch ? [watcher(silence, options.watch, mounted.name)] : []
   const steps = [
     kernel(vault.local),

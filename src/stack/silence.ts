@@ -45,8 +45,7 @@ export const silentMembers = async (silence: Silence): Promise<string[]> => {
   const there = looks.filter(({ is }) => is === 'there')
   const { filesystem, members: all } = vault.profile
   const missing = all.length - there.length
-  if (silent.length > 0 && missing > spareCopies[filesystem.redundancy] && !readOnly)
-    throw hope(vault, silent)
+  if (silent.length > 0 && missing > spareCopies[filesystem.assured] && !readOnly) throw hope(vault, silent)
   return silent
 }
 
@@ -65,7 +64,7 @@ const hope = (vault: Vault, silent: readonly string[]): Fault => {
 
 /** Without a mirror nobody has what a member missed, and there is nothing to make it equal to. */
 export const mirrored = ({ profile }: Pick<Vault, 'profile'>): boolean =>
-  profile.filesystem.redundancy !== 'single'
+  profile.filesystem.assured !== 'single'
 
 /** Whether nobody can take a write any more: what was not fsynced before is lost, and waiting would not help. */
 export const allParked = async (

@@ -124,6 +124,7 @@ const wrapWords = (text: string, width: number, indent: string): Line[] => {
 const history = (report: StatusReport, { width, unicode }: Canvas): Line[] => {
   const now = Date.parse(report.at)
   const parts = [
+    ...(report.job?.progress ? [`change  ${progressLine(report.job.progress)}`] : []),
     ...(report.resilver ? [`resilver  ${progressLine(report.resilver)}`] : []),
     ...(report.scrub ? [scrubText(report.scrub, now, unicode)] : []),
     ...(report.kit ? [kitText(report.kit, now)] : []),

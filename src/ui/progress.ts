@@ -1,21 +1,31 @@
 import type { World } from '../cli/world.ts'
-import type { ResilverPhase } from '../record/record.ts'
-import type { Progress } from '../vault/progress.ts'
+import type { Progress, WorkPhase } from '../vault/progress.ts'
 import { bytes, count, duration } from './text.ts'
 
 /** Long work, told in lines: they read well in a log, and say that it is alive. */
 
-const words: Record<ResilverPhase, string> = {
+const words: Record<WorkPhase, string> = {
   mend: 'mending (1 of 3)',
   mirror: 'mirroring (2 of 3)',
   prove: 'reading every copy',
+  convert: 'storing everything anew',
+  copy: 'copying to the new member',
+  leave: 'moving off the member that goes',
+}
+
+const verbs: Record<Exclude<WorkPhase, 'copy'>, string> = {
+  mend: 'read',
+  mirror: 'stored anew',
+  prove: 'read',
+  convert: 'stored anew',
+  leave: 'moved',
 }
 
 /** "mending (1 of 3): 43 %, 1.2 GiB read, 76 blocks mended, about 2 min left" */
 export const progressLine = ({ phase, share, done, corrected, etaMs }: Progress): string =>
   [
     `${words[phase]}: ${Math.floor(share * 100)} %`,
-    phase === 'mirror' ? `${count(done, 'chunk')} stored anew` : `${bytes(done)} read`,
+    ...(phase === 'copy' ? [] : [`${bytes(done)} ${verbs[phase]}`]),
     ...(corrected > 0 ? [`${count(corrected, 'block')} mended`] : []),
     ...(etaMs === undefined ? [] : [`about ${duration(etaMs)} left`]),
   ].join(', ')

@@ -19,8 +19,7 @@ export const complaint = (member: MemberReport): string => {
 
 /** Commands for members that errors were counted on. */
 export const cures = ({ vault, filesystem }: Profile, stale: readonly MemberReport[]): string[] => {
-  if (filesystem.redundancy === 'single')
-    return [`cloudvault scrub ${vault}   (names the files that were hit)`]
+  if (filesystem.assured === 'single') return [`cloudvault scrub ${vault}   (names the files that were hit)`]
   const full = stale.filter((member) => refused(member) > 0).map((member) => member.provider)
   return full.length === 0
     ? [`cloudvault resilver ${vault}`]

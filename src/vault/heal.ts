@@ -1,10 +1,11 @@
 import { perform } from '../engine/action.ts'
 import { Exit, Fault } from '../fault.ts'
 import { mapperPath, memberId, parkUnit } from '../names.ts'
+import { membersAfter } from '../record/job.ts'
 import { type RecordData, type ResilverPhase, readRecord, updateRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { convert } from '../stack/balance.ts'
-import { impureChunks, mirrorProfiles, readChunkTable } from '../stack/btrfs.ts'
+import { impureChunks, readChunkTable } from '../stack/btrfs.ts'
 import { mountAt } from '../stack/mount.ts'
 import { type ScrubState, scrub } from '../stack/scrub.ts'
 import type { Supervisor } from '../stack/supervise.ts'
@@ -139,15 +140,16 @@ const mirror = async (work: Work): Promise<void> => {
   const { vault, signal, seen } = work
   await enter(work, 'mirror')
   if ((await impureNow(work)).length === 0) return
-  const { redundancy } = vault.profile.filesystem
   const began = performance.now()
-  await convert(
-    vault.local,
-    vault.profile.mount.at,
-    mirrorProfiles(redundancy, vault.profile.members.length),
+  await convert(vault.local, {
+    fsid: work.record.fsid,
+    at: vault.profile.mount.at,
+    redundancy: vault.profile.filesystem.redundancy,
+    members: membersAfter(work.record),
     signal,
-    ({ done, left }) => seen(progressOf('mirror', { began, share: 1 - left, corrected: 0, done })),
-  )
+    seen: (moved, all) =>
+      seen(progressOf('mirror', { began, share: moved / Math.max(1, all), corrected: 0, done: moved })),
+  })
 }
 
 const prove = async (work: Work): Promise<ScrubState> => {
@@ -203,11 +205,7 @@ const dropStickyErrors = async ({ vault, record }: Work): Promise<void> => {
 }
 
 const impureNow = async ({ vault, record }: Work): Promise<string[]> =>
-  impureChunks(
-    await readChunkTable(record.fsid),
-    vault.profile.filesystem.redundancy,
-    vault.profile.members.length,
-  )
+  impureChunks(await readChunkTable(record.fsid), vault.profile.filesystem.redundancy, membersAfter(record))
 
 const remains = (state: ScrubState, impure: readonly string[]): string =>
   [

@@ -1,6 +1,7 @@
 import type { LocalMachine } from '../host/host.ts'
 import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
+import { asRecorded, type Job, jobTitle, membersAfter } from '../record/job.ts'
 import type { VaultPaths } from '../record/paths.ts'
 import { type RecordData, sizesOf, wasCut } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
@@ -40,14 +41,16 @@ export interface Looked {
   readonly supervisor: Supervisor
 }
 
-export const lookAt = async (vault: Looked): Promise<StatusReport> => {
+export const lookAt = async (given: Looked): Promise<StatusReport> => {
+  const vault = { ...given, profile: asRecorded(given.profile, given.record, 'taking part') }
   const { profile, record } = vault
   const mounted = await mountAt(profile.mount.at)
   const table = mounted && record ? await readChunkTable(record.fsid).catch(() => null) : null
   const members = await Promise.all(
     profile.members.map((member) => lookAtMember(vault, member, mounted !== null)),
   )
-  const progress = mounted && record?.resilver ? await readProgress(vault.paths.progress) : null
+  const progress =
+    mounted && (record?.resilver || record?.job) ? await readProgress(vault.paths.progress) : null
   const services = await lookAtServices(vault, mounted !== null)
   const found = judge(profile, record, mounted, members, table)
   const judged = withServices(found, profile.vault, services)
@@ -68,7 +71,8 @@ export const lookAt = async (vault: Looked): Promise<StatusReport> => {
       : {}),
     ...(table ? { usedBytes: table.usedBytes, totalBytes: capacity(profile, record) } : {}),
     members: withBehind(members),
-    ...(progress ? { resilver: progress } : {}),
+    ...(record?.job ? { job: { ...record.job, ...(progress ? { progress } : {}) } } : {}),
+    ...(progress && !record?.job ? { resilver: progress } : {}),
     ...(record?.phase === 'created' ? { scrub: record.scrub ?? { state: 'never' } } : {}),
     kit,
     services,
@@ -139,7 +143,7 @@ const mirrorState = (
   if (latency === null || errors?.missing) return 'absent'
   if (errors === null) return 'unknown'
   if (errorSum(errors) > 0) return 'stale'
-  return profile.filesystem.redundancy === 'single' ? 'none' : 'in sync'
+  return profile.filesystem.assured === 'single' ? 'none' : 'in sync'
 }
 
 type Judged = Pick<StatusReport, 'verdict' | 'why' | 'next'>
@@ -161,7 +165,7 @@ const judge = (
     return say('down', crashed, [`cloudvault up ${vault}`])
   }
   const absent = members.filter((member) => member.mirror === 'absent')
-  if (absent.length > spareCopies[profile.filesystem.redundancy])
+  if (absent.length > spareCopies[profile.filesystem.assured])
     return say('degraded', ...withoutEnough(profile, absent))
   if (absent.length > 0) {
     const names = absent.map((member) => member.name).join(', ')
@@ -189,7 +193,10 @@ const judge = (
       ['how many copies there are could not be read from the kernel'],
       [`cloudvault status ${vault}`],
     )
-  const impure = impureChunks(table, profile.filesystem.redundancy, profile.members.length)
+  const impure = impureChunks(table, profile.filesystem.redundancy, membersAfter(record))
+  const job = record.job ? [jobNow(record.job)] : []
+  if (impure.length > 0 && record.job)
+    return say('not mirrored', [...job, protection(profile, record.job)], [resume(vault)])
   if (impure.length > 0)
     return say(
       'not mirrored',
@@ -206,8 +213,26 @@ const judge = (
   }
   const stale = members.filter((member) => member.mirror === 'stale')
   if (stale.length > 0) return say('stale', stale.map(complaint), cures(profile, stale))
-  return say('healthy', [], [])
+  return say('healthy', job, job.length > 0 ? [resume(vault)] : [])
 }
+
+/** What a change of members does at the moment. */
+const jobNow = (job: Job): string =>
+  ({
+    prepare: `${jobTitle(job)}: begun, and nothing was moved yet`,
+    move: `${jobTitle(job)}: under way`,
+    retire: `${jobTitle(job)}: all data is in its place; what ${job.leaves} held is still to be taken away`,
+  })[job.phase]
+
+/** What a person may still lose without harm while it lasts. */
+const protection = ({ filesystem }: Profile, { to }: Job): string => {
+  const spare = spareCopies[filesystem.assured]
+  const now = spare === 0 ? 'one copy of everything is sure' : `${spare} of the members may be lost`
+  return `until it is done ${now}; then ${spareCopies[to] === 0 ? 'one copy is' : `${spareCopies[to]} may be lost`}`
+}
+
+const resume = (vault: string): string =>
+  `cloudvault resume ${vault}   shows how far it is, and goes on where it was cut off`
 
 /** Usable bytes: what fits when every block is stored as often as the profile asks. */
 const capacity = (profile: Profile, record: RecordData | null): number =>

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Fault } from '../fault.ts'
-import { readRecord } from '../record/record.ts'
+import { Exit, Fault } from '../fault.ts'
+import { jobTitle, targetOf } from '../record/job.ts'
+import { type RecordData, readRecord, updateRecord } from '../record/record.ts'
 import { onLinkDead } from '../stack/attach/linkdead.ts'
 import type { MemberStack } from '../stack/order.ts'
 import { onWake } from './awake.ts'
 import { tellFigures } from './figures.ts'
 import { cannotResilver, resilverAlone } from './heal.ts'
+import { cannotMove, moveAlone } from './move.ts'
 import { noPast, sitOut, type Watch } from './outage.ts'
 import { watchRefusals } from './refusals.ts'
 
@@ -16,9 +18,12 @@ import { watchRefusals } from './refusals.ts'
  * above would notice.
  */
 
-/** Runs until the signal aborts. */
-export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Promise<void> => {
-  const { vault, signal, say } = watch
+/** Runs until the signal aborts, or until other members take part than those it was started for. */
+export const monitor = async (given: Watch, stacks: readonly MemberStack[]): Promise<void> => {
+  const { vault, say } = given
+  const changed = new AbortController()
+  const signal = AbortSignal.any([given.signal, changed.signal])
+  const watch = { ...given, signal }
   const mending = oneAtATime(() => mend(watch, proved))
   const dead = new Set<string>()
   const members = stacks.map((stack) => {
@@ -64,6 +69,7 @@ export const monitor = async (watch: Watch, stacks: readonly MemberStack[]): Pro
     watchRefusals(watch, mending),
     onWake(signal, woke),
     tellFigures(signal, say),
+    watchJob(watch, () => changed.abort()),
   ])
 }
 
@@ -135,3 +141,47 @@ const mend = async (watch: Watch, proved: () => void): Promise<void> => {
     }
   }
 }
+
+const jobLookMs = 5000
+
+/**
+ * A change of members that nobody else is at goes on here. Whoever takes part, and what can be counted on, was asked at
+ * the start: when that is another now, this monitor ends, and its supervisor starts one that asks anew.
+ */
+const watchJob = async (watch: Watch, changed: () => void): Promise<void> => {
+  const { vault, supervisor, signal, say } = watch
+  const asked = partOf(watch.record)
+  let looked = false
+  let failures = 0
+  let again = 0
+  while (!signal.aborted) {
+    if (looked) await sleep(jobLookMs, undefined, { signal }).catch(() => {})
+    looked = true
+    const record = await readRecord(vault.paths.record).catch(() => null)
+    if (signal.aborted || record === null) continue
+    if (partOf(record) !== asked) {
+      say('who takes part, or what can be counted on, has changed; looking at everything anew')
+      return changed()
+    }
+    if (record.job?.phase !== 'move' || performance.now() < again) continue
+    if ((await cannotMove(vault, supervisor)) !== null) continue
+    try {
+      if (await moveAlone(vault, signal, () => {})) say(`done: ${jobTitle(record.job)}`)
+      failures = 0
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error
+      if (error.exit === Exit.busy || error.exit === Exit.interrupted) continue
+      say(`${jobTitle(record.job)} did not finish: ${error.message}`)
+      await troubled(watch, error.message)
+      again = performance.now() + (mendPauses[Math.min(failures++, mendPauses.length - 1)] ?? 0)
+    }
+  }
+}
+
+/** What a monitor was started for, to compare. */
+const partOf = ({ members, job }: RecordData): string =>
+  JSON.stringify([Object.keys(members), targetOf({ ...(job ? { job } : {}) }), job?.from, job?.to])
+
+/** Whoever follows the change, or looks at the status, is told why it does not go on. */
+const troubled = ({ vault }: Watch, trouble: string): Promise<void> =>
+  updateRecord(vault.paths.record, (now) => (now.job ? { ...now, job: { ...now.job, trouble } } : now))

@@ -4,15 +4,18 @@ import type { ResilverPhase } from '../record/record.ts'
 import { json, object, whole } from '../record/validate.ts'
 
 /**
- * How far a resilver is. Whoever does it writes it into a file beside the sockets every second, so that `status` and a
+ * How far a resilver or a change of members is. Whoever does it writes it into a file beside the sockets every second, so that `status` and a
  * second `resilver` can tell what the monitor is doing. An old file means that nobody is at work.
  */
 
+/** Of a resilver, or of a change of members: everything stored in another way, copied to another member, or moved off one. */
+export type WorkPhase = ResilverPhase | 'convert' | 'copy' | 'leave'
+
 export interface Progress {
-  readonly phase: ResilverPhase
+  readonly phase: WorkPhase
   /** Of this phase, 0 to 1. Every phase begins at 0. */
   readonly share: number
-  /** Bytes read so far, or chunks stored anew. */
+  /** Bytes read or stored anew so far; 0 where the kernel only tells the share. */
   readonly done: number
   /** Blocks mended so far. */
   readonly corrected: number
@@ -25,7 +28,7 @@ const guessFrom = 0.02
 
 /** @param seen `began`: performance.now() at the start of the phase */
 export const progressOf = (
-  phase: ResilverPhase,
+  phase: WorkPhase,
   seen: {
     readonly began: number
     readonly share: number
@@ -65,7 +68,11 @@ export const readProgress = async (path: string): Promise<Progress | null> => {
   const data = json((await readIfThere(path).catch(() => null)) ?? '')
   if (!object(data) || !whole(data.at) || Math.abs(Date.now() - data.at) > staleAfterMs) return null
   const { phase, share, done, corrected, etaMs } = data
-  if (phase !== 'mend' && phase !== 'mirror' && phase !== 'prove') return null
+  if (!isPhase(phase)) return null
   if (typeof share !== 'number' || !whole(done) || !whole(corrected)) return null
   return { phase, share, done, corrected, ...(whole(etaMs) ? { etaMs } : {}) }
 }
+
+const phases: readonly WorkPhase[] = ['mend', 'mirror', 'prove', 'convert', 'copy', 'leave']
+
+const isPhase = (phase: unknown): phase is WorkPhase => phases.includes(phase as WorkPhase)

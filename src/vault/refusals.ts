@@ -15,7 +15,7 @@ const lookMs = 30_000
 
 /** Runs until the signal aborts. @param mending called when a member that refused writes takes them again */
 export const watchRefusals = async (watch: Watch, mending: () => void): Promise<void> => {
-  if (watch.vault.profile.filesystem.redundancy === 'single') return
+  if (watch.vault.profile.filesystem.assured === 'single') return
   const seen = new Map<string, number>()
   while (!watch.signal.aborted) {
     for (const [name, { devid }] of Object.entries(watch.record.members)) {

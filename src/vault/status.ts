@@ -1,5 +1,6 @@
 import type { Cost } from '../host/process.ts'
 import type { Redundancy } from '../profile/profile.ts'
+import type { Job } from '../record/job.ts'
 import type { Progress } from './progress.ts'
 
 /**
@@ -101,6 +102,8 @@ export interface StatusReport {
   readonly sinceMs?: number
   readonly members: readonly MemberReport[]
   readonly scrub?: ScrubReport
+  /** A change of members or redundancy that is under way, and how far it is. */
+  readonly job?: Job & { readonly progress?: Progress }
   /** How far a resilver is that is at work now. */
   readonly resilver?: Progress
   readonly kit?: KitReport

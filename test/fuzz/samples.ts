@@ -20,7 +20,7 @@ Status:           finished
 \tuncorrectable_errors: 0
 `
 
-export const balance = `Balance on '/m' is running\n1 out of about 4 chunks balanced (2 considered),  75% left\n`
+export const replace = '12.3% done, 0 write errs, 0 uncorr. read errs\n'
 
 const area = { type: 'raw', offset: '32768', size: '258048', encryption: 'aes-xts-plain64', key_size: 64 }
 export const header = {

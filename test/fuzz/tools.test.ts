@@ -11,12 +11,12 @@ import { volumeKeyOf } from '../../src/keyring/keyring.ts'
 import { parseSlots } from '../../src/keyring/slots.ts'
 import { json } from '../../src/record/validate.ts'
 import { listens } from '../../src/server/forwarding.ts'
-import { parseBalance } from '../../src/stack/balance.ts'
 import { checkIdentities, parseSuperblock } from '../../src/stack/btrfs.ts'
 import { unreadableFolders } from '../../src/stack/damage.ts'
 import { mappedFiles, mountsInside } from '../../src/stack/holders.ts'
 import { headerDiffers, tableDiffers } from '../../src/stack/luks.ts'
 import { parseMountinfo } from '../../src/stack/mount.ts'
+import { parseReplace } from '../../src/stack/replace.ts'
 import { parseScrub } from '../../src/stack/scrub.ts'
 import { groupOf, unitOf } from '../../src/stack/stopping.ts'
 import { expectPrintable, fuzz, printed } from './fuzz.ts'
@@ -49,9 +49,9 @@ fuzz('a scrub', damaged(said.scrub), (text) => {
     expect(Number.isFinite(value) && value >= 0).toBe(true)
 })
 
-fuzz('a balance', damaged(said.balance), (text) => {
-  const { done, left } = parseBalance(text)
-  expect(Number.isFinite(done) && left >= 0 && left <= 1).toBe(true)
+fuzz('a replacement', damaged(said.replace), (text) => {
+  const state = parseReplace(text)
+  if (state.is === 'running') expect(state.share >= 0 && state.share <= 1).toBe(true)
 })
 
 fuzz(

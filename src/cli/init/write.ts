@@ -49,7 +49,7 @@ export const profileText = (draft: Draft, schema?: string): string => {
       ? [line(`  owner: ${scalar(draft.owner)}`, 'gets the top directory, once, at create')]
       : []),
     '',
-    line('filesystem:', 'fixed at create'),
+    line('filesystem:', 'checksum is fixed at create'),
     line(`  mirror: ${scalar(mirror)}`, mirrorComments[mirror as Redundancy]),
     line('  checksum: blake2', 'crc32c is faster, and a malicious provider can forge it'),
     line('  compress: zstd:3', 'off | lzo | zstd[:1-15]'),
@@ -96,6 +96,12 @@ const flow = (block: Readonly<Record<string, string | number>>): string =>
   `{ ${Object.entries(block)
     .map(([key, value]) => `${key}: ${typeof value === 'number' ? value : scalar(value)}`)
     .join(', ')} }`
+
+/** One more member for a profile that exists; its other members are in the draft, so that two do not share a file. */
+export const memberBlock = (draft: Draft, member: MemberDraft): string =>
+  memberLines({ ...draft, members: [...draft.members, member] }, member, false)
+    .filter((text) => !/^ *# host_key/.test(text))
+    .join('\n')
 
 const memberLines = (draft: Draft, member: MemberDraft, first: boolean): string[] => {
   const disk = member.device

@@ -100,7 +100,7 @@ describe('the wizard on a terminal', { timeout: 60_000 }, () => {
     expect(profile).toMatchObject({
       vault: 'photos',
       mount: { at: '/vault/photos' },
-      filesystem: { redundancy: 'raid1' },
+      filesystem: { redundancy: 'raid1', assured: 'raid1' },
       unlock: { passphrase: { kind: 'command', argv: ['pass', 'show', 'vaults/photos'] } },
       allowSameProvider: false,
       members: [

@@ -13,7 +13,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Exit, Fault } from '../../../src/fault.ts'
-import { addMember, setMemberHostKey, setMemberSize } from '../../../src/profile/edit.ts'
+
+import {
+  addMember,
+  removeMember,
+  setMemberHostKey,
+  setMemberSize,
+  setMirror,
+} from '../../../src/profile/edit.ts'
+
 import { ProfileFaults } from '../../../src/profile/faults.ts'
 import { parseProfile } from '../../../src/profile/load.ts'
 import { writeProfile } from '../../../src/profile/write.ts'
@@ -164,6 +172,49 @@ members:
     expect(() => addMember(text, hel.replace('hel', 'fsn'))).toThrow(ProfileFaults)
     expect(() => addMember(text, hel.replace('10GiB', '10GB'))).toThrow(ProfileFaults)
     expect(() => addMember('version: 1\nmembers: [{ name: x }]\n', hel)).toThrow(/inside \[ \]/)
+  })
+})
+
+describe('taking a member out', () => {
+  it('is the way back from adding one', () => {
+    expect(removeMember(addMember(text, hel), 'hel')).toBe(text)
+  })
+  it('takes its lines and the gap, and nothing else', () => {
+    for (const [name, left] of [
+      ['fsn', 'gra'],
+      ['gra', 'fsn'],
+    ] as const) {
+      const alone = removeMember(setMirror(text, 'single'), name)
+      expect(parseProfile(alone, 'a.yaml').profile.members.map((member) => member.name)).toEqual([left])
+      expect(alone).not.toMatch(/\n\n\n/)
+      const { added } = diff(setMirror(text, 'single'), alone)
+      expect(added).toEqual([])
+    }
+  })
+  it('refuses one that is not there, or whose going leaves too few', () => {
+    expect(() => removeMember(text, 'hel')).toThrow(/no member/)
+    expect(() => removeMember(text, 'gra')).toThrow(ProfileFaults)
+  })
+})
+
+describe('how often everything is stored', () => {
+  const mirrorOf = (profile: string) => parseProfile(profile, 'a.yaml').profile.filesystem.redundancy
+  it('is changed where it stands, its comment kept', () => {
+    const { gone, added } = diff(text, setMirror(text, 'single'))
+    expect([gone.length, added.length]).toEqual([1, 1])
+    expect(added[0]).toContain('# two copies')
+    expect(mirrorOf(setMirror(text, 'single'))).toBe('single')
+  })
+  it('is added where nothing is said of it', () => {
+    const others = text.replace(/^ {2}mirror:.*\n/m, '')
+    const whole = text.replace(/^filesystem:[\s\S]*?\n(?=\nunlock)/m, '')
+    const flow = text.replace(/^filesystem:[\s\S]*?\n(?=\nunlock)/m, 'filesystem: { checksum: blake2 }\n')
+    const empty = text.replace(/^filesystem:[\s\S]*?\n(?=\nunlock)/m, 'filesystem: {}\n')
+    for (const profile of [others, whole, flow, empty]) {
+      expect(profile).not.toContain('mirror: raid1')
+      expect(mirrorOf(setMirror(profile, 'single'))).toBe('single')
+      expect(diff(profile, setMirror(profile, 'single')).gone.length).toBeLessThan(2)
+    }
   })
 })
 

@@ -175,14 +175,21 @@ describe('what is mounted', () => {
 })
 
 describe('the chunk table', () => {
-  const pure = { data: ['raid1'], metadata: ['raid1'], system: ['raid1'], diskBytes: 0, usedBytes: 0 }
+  const pure = {
+    data: ['raid1'],
+    metadata: ['raid1'],
+    system: ['raid1'],
+    diskBytes: 0,
+    usedBytes: 0,
+    stored: {},
+  }
   test('pure means redundant', () => expect(impureChunks(pure, 'raid1', 2)).toEqual([]))
   test('one single chunk is told', () =>
     expect(impureChunks({ ...pure, data: ['raid1', 'single'] }, 'raid1', 2)).toEqual(['data: single']))
   test('a vault of one member keeps metadata twice', () =>
     expect(
       impureChunks(
-        { data: ['single'], metadata: ['dup'], system: ['dup'], diskBytes: 0, usedBytes: 0 },
+        { data: ['single'], metadata: ['dup'], system: ['dup'], diskBytes: 0, usedBytes: 0, stored: {} },
         'single',
         1,
       ),

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { parseBalance, stopBalance } from '../../../src/stack/balance.ts'
+import { stopBalance } from '../../../src/stack/balance.ts'
+import { parseReplace } from '../../../src/stack/replace.ts'
 import { scrub } from '../../../src/stack/scrub.ts'
 import { scriptedHost } from '../support/scripted-host.ts'
 
@@ -38,10 +39,17 @@ test('one that was cut off is resumed; when there is none, a new one is begun', 
   expect(verbs(whole)).toEqual(['sync', 'cancel', 'resume', 'start', 'status'])
 })
 
-test('how far a balance is', () => {
-  const text = "Balance on '/m' is running\n1 out of about 4 chunks balanced (2 considered),  75% left\n"
-  expect(parseBalance(text)).toEqual({ done: 1, left: 0.75 })
-  expect(parseBalance("No balance found on '/m'\n")).toEqual({ done: 0, left: 1 })
+test('how far a replacement is', () => {
+  expect(parseReplace('12.5% done, 0 write errs, 0 uncorr. read errs\n')).toEqual({
+    is: 'running',
+    share: 0.125,
+  })
+  const ended = 'Started on 22.Nov 06:00:00, finished on 22.Nov 06:01:00, 0 write errs, 0 uncorr. read errs\n'
+  expect(parseReplace(ended)).toEqual({ is: 'finished' })
+  expect(
+    parseReplace('Started on 22.Nov 06:00:00, canceled on 22.Nov 06:01:00 at 3.0%, 0 write errs\n'),
+  ).toEqual({ is: 'canceled' })
+  expect(parseReplace('Never started\n')).toEqual({ is: 'none' })
 })
 
 test('no balance to end is fine; one that cannot be ended is not', async () => {

@@ -12,7 +12,7 @@ const gra = (errors: Partial<NonNullable<MemberReport['errors']>>): MemberReport
   mirror: 'stale',
 })
 const profile = (redundancy: string) =>
-  ({ vault: 'photos', filesystem: { redundancy } }) as unknown as Profile
+  ({ vault: 'photos', filesystem: { redundancy, assured: redundancy } }) as unknown as Profile
 
 test('a provider is told by what it does wrong', () => {
   expect(complaint(gra({ write: 11, flush: 1 }))).toBe(

@@ -26,8 +26,11 @@ test('in a line', () => {
   expect(progressLine({ phase: 'mend', share: 0.437, done: 2048, corrected: 2, etaMs: 125_000 })).toBe(
     'mending (1 of 3): 43 %, 2 KiB read, 2 blocks mended, about 2 min left',
   )
-  expect(progressLine({ phase: 'mirror', share: 0, done: 1, corrected: 0 })).toBe(
-    'mirroring (2 of 3): 0 %, 1 chunk stored anew',
+  expect(progressLine({ phase: 'mirror', share: 0, done: 1024, corrected: 0 })).toBe(
+    'mirroring (2 of 3): 0 %, 1 KiB stored anew',
+  )
+  expect(progressLine({ phase: 'copy', share: 0.5, done: 0, corrected: 0, etaMs: 5000 })).toBe(
+    'copying to the new member: 50 %, about 5 s left',
   )
 })
 

@@ -21,7 +21,13 @@ const size = { sizes: [64 * 2 ** 20] }
 
 it('nbd-server with flush, fua and trim offers the disk we want', async () => {
   const offer = await offerOf(await startNbdServer('flush = true', 'fua = true', 'trim = true'), 'disk')
-  expect(offer).toMatchObject({ sizeBytes: 64n << 20n, canFlush: true, canFua: true, canTrim: true, readOnly: false })
+  expect(offer).toMatchObject({
+    sizeBytes: 64n << 20n,
+    canFlush: true,
+    canFua: true,
+    canTrim: true,
+    readOnly: false,
+  })
   expect(checkOffer(offer, size)).toBeNull()
 })
 

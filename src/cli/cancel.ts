@@ -1,0 +1,86 @@
+import { Exit, type ExitCode, Fault } from '../fault.ts'
+import { readText } from '../profile/text.ts'
+import { writeProfile } from '../profile/write.ts'
+import { type Job, jobTitle, weaker } from '../record/job.ts'
+import { updateRecord } from '../record/record.ts'
+import { endUpkeep, mountAt } from '../stack/mount.ts'
+import { canAsk, confirm } from '../ui/ask.ts'
+import { carryOn } from './change/carry-on.ts'
+import { withRedundancy } from './change/newcomer.ts'
+import { Context, requireRoot } from './context.ts'
+import type { World } from './world.ts'
+
+/**
+ * `cloudvault cancel`: gives a change of members up. Half of it is no legal state, so it is turned round: what was begun
+ * is taken back by the same means, which may take as long as it took to get there.
+ */
+
+export interface CancelOptions {
+  readonly json?: boolean
+  readonly yes?: boolean
+}
+
+export const cancelVerb = async (world: World, name: string, options: CancelOptions): Promise<ExitCode> => {
+  requireRoot(world, 'cancel', name)
+  const context = await Context.open(world, name, { change: true, touched: true })
+  try {
+    const { profile, record, paths, vault } = context
+    const job = record?.job
+    if (job === undefined)
+      throw new Fault(Exit.decide, `no change of ${profile.vault} is under way`, {
+        stands: 'nothing was changed',
+      })
+    if (job.joining && (await mountAt(profile.mount.at)) === null)
+      throw new Fault(Exit.decide, `whether ${job.joins} was taken in is seen when the vault comes up`, {
+        stands: 'nothing was changed',
+        next: `cloudvault up ${profile.vault}`,
+      })
+    const back = reversed(job)
+    if (back === null)
+      throw new Fault(Exit.decide, `${jobTitle(job)} is done but for what ${job.leaves} still has there`, {
+        stands: 'nothing was changed',
+        next: `cloudvault resume ${profile.vault}`,
+      })
+    await agreeToCancel(world, profile.vault, job, options)
+    const before = await readText(profile.path)
+    await writeProfile(profile.path, before, withRedundancy(before, job.from, profile.path))
+    // First what is wanted, then an end to what is under way: whoever is at it sees the new one when it looks.
+    await updateRecord(paths.record, (now) => ({ ...now, job: back }))
+    await endUpkeep(vault.local, profile.mount.at)
+  } finally {
+    await context.close()
+  }
+  return carryOn(world, name, options.json === true)
+}
+
+/** The change that takes this one back; null when there is nothing to take back any more. */
+const reversed = (job: Job): Job | null => {
+  const { kind, phase, joins, from, to } = job
+  const back = { from: weaker(from, to), to: from, since: new Date().toISOString() }
+  if (phase === 'retire') return null
+  if (kind === 'add' || kind === 'replace') {
+    if (joins === undefined) return null
+    const held = kind === 'add' && (phase === 'move' || job.joining === true)
+    return { kind: 'remove', phase: held ? 'move' : 'retire', leaves: joins, ...back }
+  }
+  return { kind: 'convert', phase: 'move', ...back }
+}
+
+const agreeToCancel = async (
+  world: World,
+  vault: string,
+  job: Job,
+  options: CancelOptions,
+): Promise<void> => {
+  if (options.yes) return
+  if (!canAsk(world))
+    throw new Fault(Exit.usage, 'there is no terminal to ask on', {
+      stands: 'nothing was changed',
+      next: `cloudvault cancel ${vault} --yes`,
+    })
+  if (
+    await confirm(world, { message: `Give up ${jobTitle(job)}, and take back what was done?`, flag: '--yes' })
+  )
+    return
+  throw new Fault(Exit.interrupted, 'not cancelled', { stands: `${jobTitle(job)} goes on` })
+}

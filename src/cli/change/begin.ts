@@ -1,0 +1,87 @@
+import { Exit, Fault } from '../../fault.ts'
+import { type Member, type Redundancy, spareCopies } from '../../profile/profile.ts'
+import { writeProfile } from '../../profile/write.ts'
+import { type Job, jobTitle } from '../../record/job.ts'
+import { updateRecord } from '../../record/record.ts'
+import { mountAt } from '../../stack/mount.ts'
+import type { Context } from '../context.ts'
+import type { Edited } from './newcomer.ts'
+
+/** The beginning of every change of members: may it begin, and the two notes that make it a thing that can be resumed. */
+
+/** What every verb that changes the members takes. */
+export interface ChangeOptions {
+  readonly json?: boolean
+  readonly dryRun?: boolean
+  /** Do not ask after the plan. */
+  readonly yes?: boolean
+  /** Bytes a second that may be moved, as a person writes it. */
+  readonly limit?: string
+  /** "member=SHA256:…" */
+  readonly acceptHostKey?: readonly string[]
+}
+
+/** @throws Fault 2 */
+export const memberNamed = ({ profile, record }: Context, name: string): Member => {
+  const member = profile.members.find((entry) => entry.name === name && record?.members[name] !== undefined)
+  if (member) return member
+  throw new Fault(Exit.usage, `${profile.vault} has no member ${name}`, {
+    stands: 'nothing was changed',
+    next: `its members are ${Object.keys(record?.members ?? {}).join(', ')}`,
+  })
+}
+
+/** @throws Fault 2 */
+export const redundancyOf = (text: string): Redundancy => {
+  if (Object.hasOwn(spareCopies, text)) return text as Redundancy
+  throw new Fault(
+    Exit.usage,
+    `${JSON.stringify(text)} is not one of ${Object.keys(spareCopies).join(', ')}`,
+    {
+      stands: 'nothing was changed',
+    },
+  )
+}
+
+/** @throws Fault 7 when the vault is not mounted for writing, is being mended, or another change is under way */
+export const mayBegin = async (context: Context): Promise<void> => {
+  const { profile, record } = context
+  const { vault, mount } = profile
+  if (record?.phase !== 'created')
+    throw new Fault(Exit.missing, `this machine has no finished record of ${vault}`, {
+      next: `cloudvault status ${vault}`,
+    })
+  if (record.job)
+    throw new Fault(Exit.busy, `${vault} is being changed already: ${jobTitle(record.job)}`, {
+      stands: 'nothing new was begun',
+      next: `cloudvault resume ${vault}   (shows how far it is, and goes on), or cloudvault cancel ${vault}`,
+    })
+  const mounted = await mountAt(mount.at)
+  if (mounted === null || mounted.readOnly)
+    throw new Fault(Exit.decide, `${vault} is not mounted for writing`, {
+      stands: 'nothing was changed',
+      next: `cloudvault up ${vault}`,
+    })
+}
+
+/** @throws Fault 7 while a copy is known to be behind: data would be moved from a member that may lack it */
+export const mustBeWhole = ({ profile, record }: Context): void => {
+  if (!record?.resilver) return
+  throw new Fault(
+    Exit.decide,
+    `${record.resilver.members.join(', ')} missed writes and is being made equal`,
+    {
+      stands: 'nothing was changed',
+      next: `cloudvault resilver ${profile.vault}   (shows how far it is), then the same command`,
+    },
+  )
+}
+
+/**
+ * The profile first: killed before the second note, there is a member in it that the vault does not have, which every
+ * `up` tells and `add-mirror --member NAME` goes on from.
+ */
+export const begin = async (context: Context, edited: Edited, job: Job): Promise<void> => {
+  await writeProfile(context.profile.path, edited.before, edited.after)
+  await updateRecord(context.paths.record, (record) => ({ ...record, job }))
+}

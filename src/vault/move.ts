@@ -1,0 +1,198 @@
+import { perform } from '../engine/action.ts'
+import { Exit, Fault } from '../fault.ts'
+import type { Host } from '../host/host.ts'
+import { mapperPath, memberId, parkUnit } from '../names.ts'
+import { type Job, jobTitle, membersAfter } from '../record/job.ts'
+import { type MemberRecord, type RecordData, readRecord, updateRecord, withStale } from '../record/record.ts'
+import { findByBackend } from '../stack/attach/sysfs.ts'
+import { convert } from '../stack/balance.ts'
+import { impureChunks, readChunkTable, readSuperblock, syncCommand } from '../stack/btrfs.ts'
+import { memberRecord } from '../stack/identify.ts'
+import { removeDevice } from '../stack/leave.ts'
+import { mountAt } from '../stack/mount.ts'
+import { replaceDevice } from '../stack/replace.ts'
+import type { Supervisor } from '../stack/supervise.ts'
+import type { Vault } from '../stack/vault.ts'
+import { forgetProgress, type Progress, progressNotes, progressOf } from './progress.ts'
+
+/**
+ * The long part of a change of members: the kernel stores data anew. Whoever is there does it, one at a time: the verb
+ * that began it, or the monitor when that verb was left or killed, or after the next `up`. The record says that it is
+ * not done until the table of chunks is pure.
+ */
+
+/**
+ * Why nothing can be moved now: the vault is not mounted for writing, or a member that is needed does not answer.
+ * @returns null when it can
+ */
+export const cannotMove = async (vault: Vault, supervisor: Supervisor): Promise<string | null> => {
+  const { vault: name, mount } = vault.profile
+  const mounted = await mountAt(mount.at)
+  if (mounted === null || mounted.readOnly) return `${name} is not mounted for writing`
+  const record = await readRecord(vault.paths.record)
+  const job = record?.job
+  // Whoever is replaced may be dead: that is what the verb is for.
+  const needed = Object.keys(record?.members ?? {}).filter(
+    (member) => job?.kind !== 'replace' || member !== job.leaves,
+  )
+  for (const member of [...needed, ...(job?.kind === 'replace' && job.joins ? [job.joins] : [])]) {
+    if ((await findByBackend(memberId(name, member))) === null) return `${member} takes no part`
+    if ((await supervisor.probe(parkUnit(name, member))).is === 'present') return `${member} does not answer`
+  }
+  return null
+}
+
+/**
+ * Moves what the record's job says, if it is in that phase.
+ * @returns whether there was anything to move
+ * @throws Fault 6 when somebody else is at it, 7 when there is no room, 130 when interrupted
+ */
+export const moveAlone = async (
+  vault: Vault,
+  signal: AbortSignal,
+  seen: (progress: Progress) => void,
+): Promise<boolean> => {
+  const { progress: path, resilverLock, record: recordPath } = vault.paths
+  const lock = await vault.local.lock(resilverLock, vault.profile.vault)
+  const note = progressNotes(path)
+  try {
+    const record = await readRecord(recordPath)
+    if (record?.job?.phase !== 'move') return false
+    const awake = vault.local.stayAwake(`${vault.profile.vault}: ${jobTitle(record.job)}`, 'sleep:shutdown')
+    try {
+      const both = (progress: Progress): void => {
+        note(progress)
+        seen(progress)
+      }
+      await move({ vault, record, job: record.job, signal, seen: both })
+      return true
+    } finally {
+      await awake.release()
+    }
+  } finally {
+    await forgetProgress(path)
+    await lock.release()
+  }
+}
+
+interface Work {
+  readonly vault: Vault
+  readonly record: RecordData
+  readonly job: Job
+  readonly signal: AbortSignal
+  readonly seen: (progress: Progress) => void
+}
+
+const move = async (work: Work): Promise<void> => {
+  const { kind, leaves } = work.job
+  if (kind === 'replace') return replaceMember(work)
+  await converted(work)
+  if (kind === 'remove' && leaves !== undefined) return removeMember(work, leaves)
+  await updateRecord(work.vault.paths.record, ({ job: _, ...rest }) => rest)
+}
+
+/** @throws Fault 7 when something is still stored in the old way at the end */
+const converted = async ({ vault, record, signal, seen }: Work): Promise<void> => {
+  const { redundancy } = vault.profile.filesystem
+  const members = membersAfter(record)
+  const began = performance.now()
+  await convert(vault.local, {
+    fsid: record.fsid,
+    at: vault.profile.mount.at,
+    redundancy,
+    members,
+    signal,
+    seen: (moved, all) =>
+      seen(progressOf('convert', { began, share: all > 0 ? moved / all : 1, done: moved, corrected: 0 })),
+    limit: async () => (await readRecord(vault.paths.record))?.job?.limit ?? null,
+  })
+  const impure = impureChunks(await readChunkTable(record.fsid), redundancy, members)
+  if (impure.length === 0) return
+  throw new Fault(Exit.decide, `not everything is stored as wanted yet: ${impure.join(', ')}`, {
+    stands: 'the vault is mounted; nothing is lost',
+    next: `cloudvault resume ${vault.profile.vault}`,
+  })
+}
+
+/** The member is struck out of the record in the moment in which the kernel has forgotten it. */
+const removeMember = async ({ vault, record, signal, seen }: Work, member: string): Promise<void> => {
+  const devid = record.members[member]?.devid ?? (await takenIn(vault, record.fsid, member))
+  if (devid !== null) {
+    const began = performance.now()
+    const allocated = async (): Promise<number | null> =>
+      (await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), false).catch(() => null))
+        ?.allocatedBytes ?? null
+    const all = await allocated()
+    await removeDevice(vault.local, vault.profile.mount.at, devid, {
+      signal,
+      look: async () => {
+        const left = await allocated()
+        if (all === null || left === null) return
+        const done = Math.max(0, all - left)
+        seen(progressOf('leave', { began, share: done / Math.max(1, all), done, corrected: 0 }))
+      },
+    })
+  }
+  await updateRecord(vault.paths.record, (now) => retiring(without(now, member)))
+}
+
+/** A newcomer that the kernel took in without our having noted it. @returns its number, or null when it was not */
+const takenIn = async (vault: Vault, fsid: string, member: string): Promise<number | null> => {
+  const device = mapperPath(vault.profile.vault, member)
+  const block = await readSuperblock(vault.local, device, false).catch(() => null)
+  return block?.fsid === fsid ? block.devid : null
+}
+
+/**
+ * The newcomer gets the number of the one that went. Its copy is not trusted yet: what was written while the old one was
+ * away may have one copy only, so it is resilvered before anybody says healthy.
+ */
+const replaceMember = async ({ vault, record, job, signal, seen }: Work): Promise<void> => {
+  const { joins = '', leaves = '' } = job
+  const { vault: name, mount } = vault.profile
+  const old = record.members[leaves]
+  if (old === undefined) return updateRecord(vault.paths.record, retiring)
+  const target = mapperPath(name, joins)
+  const began = performance.now()
+  const done = await readSuperblock(vault.local, target, false)
+  // Killed between the kernel's end and our note of it.
+  if (done?.fsid !== record.fsid || done.devid !== old.devid)
+    await replaceDevice(vault.local, {
+      at: mount.at,
+      device: old.devid,
+      target,
+      failing: job.failing === true,
+      signal,
+      seen: (share) => seen(progressOf('copy', { began, share, done: 0, corrected: 0 })),
+    })
+  await resizeToFull(vault.local, mount.at, old.devid)
+  const newcomer = await identityOf(vault, joins, old)
+  await updateRecord(vault.paths.record, (now) => {
+    const members = { ...without(now, leaves).members, [joins]: newcomer }
+    const resilver = now.resilver?.members.filter((member) => member !== leaves) ?? []
+    const { resilver: _, ...rest } = now
+    return retiring(withStale({ ...rest, members }, [...resilver, joins]))
+  })
+}
+
+const identityOf = async (vault: Vault, member: string, old: MemberRecord): Promise<MemberRecord> => {
+  await must(vault.local, syncCommand(vault.profile.mount.at).argv)
+  const block = await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), true)
+  if (block?.devid === old.devid) return memberRecord(vault, member, block)
+  throw new Fault(Exit.integrity, `${member} has not taken the place of device ${old.devid}`, { member })
+}
+
+/** A device of the filesystem may be larger than the one whose place it took. */
+const resizeToFull = (local: Host, at: string, devid: number): Promise<void> =>
+  must(local, ['btrfs', 'filesystem', 'resize', `${devid}:max`, at])
+
+const must = (local: Host, argv: readonly string[]): Promise<void> =>
+  perform({ on: local, command: { argv, deadline: 600_000 } })
+
+const without = (record: RecordData, member: string): RecordData => {
+  const { [member]: _, ...members } = record.members
+  return { ...record, members }
+}
+
+const retiring = (record: RecordData): RecordData =>
+  record.job ? { ...record, job: { ...record.job, phase: 'retire' } } : record
