@@ -86,13 +86,17 @@ const finish = async (
   kitFolder: string | undefined,
   json: boolean,
 ): Promise<ExitCode> => {
-  const { profile, receipt } = context
-  const headers = profile.members.map(({ name }) => `header ${name}`)
   // Before the kit: with one the vault is finished, and no later create would come to strike these out.
-  for (const step of ['blank disks', 'keyring', 'filesystem', ...headers]) await receipt.forget(step)
+  await forgetFormatting(context)
   const kit = await writeKit(context.vault, kitFolder ?? context.paths.state)
   tell(world, context, kit, json)
   return Exit.ok
+}
+
+/** What is formatted has no way down: a finished vault keeps it, and what an unfinished one left is made anew. */
+const forgetFormatting = async ({ profile, receipt }: Context): Promise<void> => {
+  const headers = profile.members.map(({ name }) => `header ${name}`)
+  for (const step of ['blank disks', 'keyring', 'filesystem', ...headers]) await receipt.forget(step)
 }
 
 /** An earlier create was cut off between the proof and the kit: the vault is whole, and down or about to be. */
@@ -192,7 +196,10 @@ const build = async (
         .catch((error: unknown) => error)
       const left = await unwind(steps, run(observe), () => true)
       const failure = outcome ?? left.failures[0]?.error
-      if (failure) throw failure
+      if (failure) {
+        await forgetFormatting(context)
+        throw failure
+      }
     },
     { json },
   )
