@@ -29,6 +29,6 @@ export const patienceFor = ({ patienceMs }: Member, isLast: boolean): number =>
 
 /** For how long at most everything waits when all copies that are left are silent. @returns seconds */
 export const longestWait = ({ members, filesystem }: Profile): number => {
-  const isLast = spareCopies[filesystem.redundancy] > 0
+  const isLast = spareCopies[filesystem.assured] > 0
   return Math.max(...members.map((member) => patienceFor(member, isLast))) / 1000
 }

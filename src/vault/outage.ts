@@ -101,7 +101,7 @@ export const sitOut = async (
 }
 
 const isLast = async ({ vault, record }: Watch, member: string): Promise<boolean> =>
-  isLastCopy((await readRecord(vault.paths.record)) ?? record, vault.profile.filesystem.redundancy, member)
+  isLastCopy((await readRecord(vault.paths.record)) ?? record, vault.profile.filesystem.assured, member)
 
 const isParked = async ({ vault, supervisor }: Watch, member: string): Promise<boolean> =>
   (await supervisor.probe(parkUnit(vault.profile.vault, member))).is === 'present'
@@ -225,7 +225,7 @@ const parkNow = async (
     let waits = false
     await updateRecord(vault.paths.record, (now) => {
       noted = now.resilver?.members.includes(name) === true
-      const last = isLastCopy(now, vault.profile.filesystem.redundancy, name)
+      const last = isLastCopy(now, vault.profile.filesystem.assured, name)
       waits = !hopeless && performance.now() - began < patienceFor(member, last)
       return waits ? now : withStale(now, [name])
     })
