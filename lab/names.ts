@@ -40,6 +40,9 @@ export const net = {
 /** Every machine has an IPv6 address too, known from its IPv4 one: 10.77.0.11 is also fd77::11. */
 export const ipv6 = (address: string): string => `fd77::${address.split('.').at(-1) ?? ''}`
 
+/** Bridge-side end of a machine's wire. */
+export const port = (name: string): string => `p-${name}`
+
 /** Where a client sits: its name, its address, its devices in the bridge's namespace. */
 export interface Seat {
   readonly name: 'client' | 'laptop'

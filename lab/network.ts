@@ -3,12 +3,9 @@
  * that no frame ever meets the host's network. Offloads are off everywhere: User-Mode Linux reads raw frames.
  */
 import { exec } from './exec.ts'
-import { bridgeNamespace, ipv6, mac, machine, net, type Seat } from './names.ts'
+import { bridgeNamespace, ipv6, mac, machine, net, port, type Seat } from './names.ts'
 
 const bridge = 'br0'
-
-/** Bridge-side end of a machine's wire. */
-const port = (name: string): string => `p-${name}`
 
 const script = (lines: readonly string[]): Promise<unknown> =>
   exec(['sh', '-ec', lines.join('\n')], { deadlineMs: 30_000 })

@@ -10,6 +10,7 @@ import { ipv6, machine, net, type ServerName, serverNames } from './names.ts'
 import { closeWire, makeMachine, openWire, removeMachine, setLink } from './network.ts'
 import { initOf, pidsByArgument, pidsOfContainer, signal, startOf } from './processes.ts'
 import { hostKeyFingerprint, prepareRoot, rootDir, serverLog } from './server-root.ts'
+import { type Sniffer, startSniffer } from './sniffer.ts'
 import type { LabState } from './state.ts'
 import { type Shape, startWire, stopWire } from './wire.ts'
 
@@ -214,6 +215,11 @@ export class LabServer {
 
   async restoreLink(): Promise<void> {
     await setLink(this.#state.id, this.name, true)
+  }
+
+  /** Listens to its wire. @param needles bytes that are counted wherever they pass */
+  listen<Needle extends string>(needles: Readonly<Record<Needle, Uint8Array>>): Promise<Sniffer<Needle>> {
+    return startSniffer(this.#state, this.name, needles)
   }
 
   /** Makes its link a slow one (both ways); null makes it native again. Frames in flight are lost at each change. */

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /**
  * Names carry ownership: everything cloudvault makes, here or on a server, is called cv-<vault>-<member>…, so that
  * `status` and `down` work from names alone when the receipt is lost.
@@ -35,12 +37,24 @@ export const farSide = (vault: string, member: string) => {
   return {
     /** Unit that serves the export; installed by provision, never enabled at boot. */
     unit: `${id}.service`,
+    /** Unit of the far end of its link, where that is more than the export's own socket or port. */
+    link: `${id}-link.service`,
     /** Configuration, firewall rules and the server-side receipt: root only. */
     etc: `/etc/cloudvault/${id}`,
     /** Nonce, lease and socket: gone after a reboot, and with it the right to serve. */
     run: `/run/cloudvault/${id}`,
     socket: `/run/cloudvault/${id}/export.sock`,
   }
+}
+
+/**
+ * The two ends of a member's tunnel: a device name (at most 15 characters, so a digest) and addresses of a private
+ * range of its own. The same everywhere, for whoever has the profile.
+ */
+export const tunnelOf = (vault: string, member: string) => {
+  const digest = createHash('sha256').update(memberId(vault, member)).digest('hex')
+  const range = `fd${digest.slice(0, 2)}:${digest.slice(2, 6)}:${digest.slice(6, 10)}`
+  return { device: `cv${digest.slice(0, 8)}`, server: `${range}::1`, client: `${range}::2` }
 }
 
 /** System user on every server that owns the disks and runs the exports. */

@@ -4,6 +4,7 @@ import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
+import { vaultPaths } from '../record/paths.ts'
 import { type Applied, applySteps } from '../server/apply.ts'
 import { provisionSteps } from '../server/steps.ts'
 import { jsonLine } from '../ui/json.ts'
@@ -31,6 +32,7 @@ export const provisionVerb = async (
   const { profile, warnings } = await openProfile(name, world.env)
   for (const warning of warnings) world.stderr.write(`warning: ${warning}\n`)
   const chosen = chooseMembers(profile, members)
+  const home = { local: world.local, paths: vaultPaths(profile.vault, world.env) }
   const remotes = await connectMembers(
     world,
     profile,
@@ -40,7 +42,7 @@ export const provisionVerb = async (
   try {
     const plans = await planMembers(
       remotes,
-      (remote, member) => provisionSteps(remote, profile.vault, member),
+      (remote, member) => provisionSteps(remote, profile.vault, member, home),
       chosen,
     )
     if (options.dryRun) {

@@ -1,6 +1,7 @@
 import type { Observer } from '../engine/events.ts'
 import { Exit, type ExitCode } from '../fault.ts'
 import { openProfile } from '../profile/find.ts'
+import { vaultPaths } from '../record/paths.ts'
 import { removeSteps } from '../server/apply.ts'
 import { unprovisionSteps } from '../server/steps.ts'
 import { jsonLine } from '../ui/json.ts'
@@ -29,6 +30,7 @@ export const unprovisionVerb = async (
 ): Promise<ExitCode> => {
   const { profile } = await openProfile(name, world.env)
   const chosen = chooseMembers(profile, members)
+  const home = { local: world.local, paths: vaultPaths(profile.vault, world.env) }
   const names = chosen.map((member) => member.name).join(' and ')
   if (!options.dryRun) {
     const consequence = `This deletes the disk of ${profile.vault} at ${names}, with all that is in it.`
@@ -38,7 +40,7 @@ export const unprovisionVerb = async (
   try {
     const plans = await planMembers(
       remotes,
-      (remote, member) => unprovisionSteps(remote, profile.vault, member),
+      (remote, member) => unprovisionSteps(remote, profile.vault, member, home),
       chosen,
     )
     const steps = [...plans.values()].flat()

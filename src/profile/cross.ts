@@ -126,17 +126,36 @@ const keyOutside: CrossRule = ({ root }) => {
     : []
 }
 
+/** A block names one kind. */
+const oneLink: CrossRule = ({ members, root }) =>
+  members.flatMap(({ index }): Found[] => {
+    const { link } = block((root.members as unknown[])[index])
+    const kinds = Object.keys(block(link))
+    if (typeof link !== 'object' || link === null || Array.isArray(link) || kinds.length === 1) return []
+    const message =
+      kinds.length === 0 ? 'names no kind' : `exactly one kind; there are ${kinds.join(' and ')}`
+    return [{ path: ['members', index, 'link'], message }]
+  })
+
+/** Links that listen on a port of the server: which protocol, and which port when the profile says nothing. */
+const openPorts: Readonly<Record<string, readonly ['tcp' | 'udp', number]>> = {
+  plain: ['tcp', 10809],
+  tls: ['tcp', 10809],
+  wireguard: ['udp', 51820],
+}
+
 const ports: CrossRule = ({ members }) => {
-  const plain = members.filter((member) => member.link === 'plain')
-  const port = (member: DraftMember): unknown => member.plain.port ?? 10809
-  const taken = plain
-    .filter((member) => port(member) === (member.ssh?.port ?? 22))
-    .map(({ index }) => ({
-      path: ['members', index, 'link', 'plain', 'port'],
-      message: `is the port of SSH on that server`,
-    }))
-  const twice = pairs(plain, (a, b) => sameHost(a, b) && port(a) === port(b)).map(([a, b]) => ({
-    path: ['members', b.index, 'link', 'plain', 'port'],
+  const open = ({ link = '' }: DraftMember) => (Object.hasOwn(openPorts, link) ? openPorts[link] : undefined)
+  const port = (member: DraftMember): unknown => member.settings.port ?? open(member)?.[1]
+  const place = ({ index, link = '' }: DraftMember): Path => ['members', index, 'link', link, 'port']
+  const same = (a: DraftMember, b: DraftMember): boolean =>
+    sameHost(a, b) && open(a)?.[0] === open(b)?.[0] && port(a) === port(b)
+  const opening = members.filter((member) => open(member) !== undefined)
+  const taken = opening
+    .filter((member) => open(member)?.[0] === 'tcp' && port(member) === (member.ssh?.port ?? 22))
+    .map((member) => ({ path: place(member), message: `is the port of SSH on that server` }))
+  const twice = pairs(opening, same).map(([a, b]) => ({
+    path: place(b),
     message: `is the port of ${who(a)} on the same host already`,
   }))
   return [...taken, ...twice]
@@ -206,6 +225,7 @@ const rules: readonly CrossRule[] = [
   fileOrDevice,
   oneSource,
   keyOutside,
+  oneLink,
   ports,
   plainLink,
   weakChecksum,

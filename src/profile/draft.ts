@@ -14,9 +14,10 @@ export interface DraftMember {
   readonly ssh?: Destination
   readonly disk: Block
   readonly sizeBytes?: number
-  /** "ssh", "plain", or undefined when it cannot be told. */
+  /** Its kind, or undefined when it cannot be told. */
   readonly link: string | undefined
-  readonly plain: Block
+  /** What is written under the kind. */
+  readonly settings: Block
 }
 
 export interface Draft {
@@ -69,9 +70,13 @@ const draftMember = (value: unknown, index: number): DraftMember => {
     ...(ssh && !('fault' in ssh) ? { ssh } : {}),
     disk,
     ...(size && 'value' in size ? { sizeBytes: size.value } : {}),
-    link: member.link === undefined ? 'ssh' : (text(member.link) ?? linkOfBlock(member.link)),
-    plain: block(block(member.link).plain),
+    link: member.link === undefined ? 'ssh' : (text(member.link) ?? kindIn(member.link)),
+    settings: block(block(member.link)[kindIn(member.link) ?? '']),
   }
 }
 
-const linkOfBlock = (link: unknown): string | undefined => ('plain' in block(link) ? 'plain' : undefined)
+/** The one key of a block. */
+const kindIn = (link: unknown): string | undefined => {
+  const [kind, ...others] = Object.keys(block(link))
+  return others.length === 0 ? kind : undefined
+}

@@ -37,17 +37,26 @@ export type Disk =
   | { readonly kind: 'file'; readonly path: string; readonly sizeBytes: number }
   | { readonly kind: 'device'; readonly path: string }
 
+/** A port of the server that a link opens. */
+interface Port {
+  readonly port: number
+  /** Host or address it is reached at; default: the host name SSH resolves to. */
+  readonly address?: string
+}
+
+/** Addresses or CIDRs that may connect; empty: the address this machine's SSH connection comes from. */
+interface Clients {
+  readonly clients: readonly string[]
+}
+
 /** How bytes get from this kernel to the export. */
 export type Link =
   | { readonly kind: 'ssh' }
-  | {
-      readonly kind: 'plain'
-      readonly port: number
-      /** Host or address the NBD port is reached at; default: the host name SSH resolves to. */
-      readonly address?: string
-      /** Addresses or CIDRs that may connect; empty: the address this machine's SSH connection comes from. */
-      readonly clients: readonly string[]
-    }
+  | ({ readonly kind: 'plain' } & Port & Clients)
+  | ({ readonly kind: 'tls'; readonly auth: 'psk' | 'x509' } & Port & Clients)
+  | ({ readonly kind: 'wireguard' } & Port)
+
+export type LinkOf<Kind extends Link['kind']> = Extract<Link, { kind: Kind }>
 
 /** A member served by a machine that is reached over SSH. Today the only kind. */
 export interface ServerMember {

@@ -6,7 +6,7 @@ import type { Path } from './manual.ts'
  */
 
 const planned = new Set(['care', 'alerts', 'hooks', 'metrics', 'bandwidth'])
-const plannedLinks = new Set(['tls', 'wireguard', 'ipsec'])
+const plannedLinks = new Set(['ipsec'])
 
 const mountOptions =
   'mount options are not a setting: nosuid, nodev, noatime and the compression are always set, and others (nodatacow, degraded, nobarrier, …) would break a promise'

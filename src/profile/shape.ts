@@ -75,13 +75,27 @@ const diskOf = ({ file, size, device }: WrittenMember['disk']): Disk => {
   throw new Error('a disk without a file and a device passed the rules')
 }
 
-const defaultPort = 10809
+/** What nbd is registered for. */
+const nbdPort = 10809
+const wireguardPort = 51820
+
+type WrittenLink = Exclude<NonNullable<WrittenMember['link']>, string>
 
 const linkOf = (link: NonNullable<WrittenMember['link']>): Link => {
-  if (link === 'ssh') return { kind: 'ssh' }
-  const { port = defaultPort, address, clients = [] } = link === 'plain' ? {} : link.plain
-  return { kind: 'plain', port, ...(address === undefined ? {} : { address }), clients }
+  const written: WrittenLink = typeof link === 'string' ? { [link]: {} } : link
+  const { tls, wireguard, plain } = written
+  if (tls) return { kind: 'tls', ...portOf(tls, nbdPort), ...clientsOf(tls), auth: tls.auth ?? 'psk' }
+  if (plain) return { kind: 'plain', ...portOf(plain, nbdPort), ...clientsOf(plain) }
+  if (wireguard) return { kind: 'wireguard', ...portOf(wireguard, wireguardPort) }
+  return { kind: 'ssh' }
 }
+
+const portOf = (
+  { port, address }: { port?: number | undefined; address?: string | undefined },
+  fallback: number,
+) => ({ port: port ?? fallback, ...(address === undefined ? {} : { address }) })
+
+const clientsOf = ({ clients = [] }: { clients?: string[] | undefined }) => ({ clients })
 
 const value = (parsed: Parsed): number => {
   if ('value' in parsed) return parsed.value

@@ -20,6 +20,8 @@ export interface VaultPaths {
   knownHosts(member: string): string
   /** Detached LUKS2 header of a member. */
   header(member: string): string
+  /** Folder with the keys of a member's link, where its kind has any. */
+  linkKeys(member: string): string
   /** flock(1) on this file: somebody is going to attach /dev/nbdN. One for all vaults. */
   device(index: number): string
   /** Sockets and pid files. */
@@ -34,6 +36,11 @@ export interface VaultPaths {
   parkSocket(member: string): string
   /** Local end of a member's link. */
   socket(member: string): string
+  /** What the engine of a member's link reads, and where it complains. */
+  linkConfig(member: string): string
+  linkLog(member: string): string
+  /** There while a member's tunnel is up. */
+  tunnel(member: string): string
 }
 
 /** @param env CLOUDVAULT_STATE and CLOUDVAULT_RUN move the two roots; for tests and for unusual machines */
@@ -50,6 +57,7 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     lock: join(state, 'lock'),
     knownHosts: (member) => join(state, 'known_hosts', member),
     header: (member) => join(state, 'headers', `${member}.luks`),
+    linkKeys: (member) => join(state, 'links', member),
     device: (index) => join(runs, '.devices', `nbd${index}`),
     run,
     progress: join(run, 'resilver.json'),
@@ -57,5 +65,8 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     takeDown: join(run, 'take-down'),
     parkSocket: (member) => join(run, `${member}.park`),
     socket: (member) => join(run, `${member}.sock`),
+    linkConfig: (member) => join(run, `${member}.link`),
+    linkLog: (member) => join(run, `${member}.link.log`),
+    tunnel: (member) => join(run, `${member}.tunnel`),
   }
 }

@@ -1,4 +1,6 @@
 import { serverUser } from '../names.ts'
+import { carrierFact, listensAt } from './carrier.ts'
+import { hardening } from './hardening.ts'
 import { sessionScriptPath } from './session.ts'
 import { placeOf, type Site } from './site.ts'
 
@@ -13,8 +15,9 @@ export const exportText = (site: Site, firewall: string): string => {
   return [
     `server ${server}`,
     `disk ${disk.path}`,
-    `listen ${link.kind === 'plain' ? link.port : 'unix'}`,
+    `listen ${listensAt(link) ?? 'unix'}`,
     `firewall ${firewall}`,
+    ...carrierFact(link),
     '',
   ].join('\n')
 }
@@ -54,7 +57,8 @@ const serverLines = (site: Site, run: string): string[] => {
       `ExecStart=nbd-server -C ${run}/config -p ${run}/server.pid`,
     ]
   }
-  const listen = link.kind === 'plain' ? `--port=${link.port}` : `--unix=${run}/export.sock`
+  const port = listensAt(link)
+  const listen = port === null ? `--unix=${run}/export.sock` : `--port=${port}`
   return [
     'Type=exec',
     `EnvironmentFile=${run}/config`,
@@ -62,44 +66,13 @@ const serverLines = (site: Site, run: string): string[] => {
   ]
 }
 
-/**
- * What a process that only moves blocks between one socket and one disk can do without. @resources is not among the
- * refused calls: GLib's thread pool in nbd-server hangs without sched_setattr.
- */
-const hardening = [
-  'NoNewPrivileges=yes',
-  'CapabilityBoundingSet=',
-  'AmbientCapabilities=',
-  'ProtectSystem=strict',
-  'PrivateTmp=yes',
-  'PrivateIPC=yes',
-  'ProtectHostname=yes',
-  'ProtectClock=yes',
-  'ProtectKernelTunables=yes',
-  'ProtectKernelModules=yes',
-  'ProtectKernelLogs=yes',
-  'ProtectControlGroups=yes',
-  'ProtectProc=invisible',
-  'ProcSubset=pid',
-  'RestrictNamespaces=yes',
-  'RestrictRealtime=yes',
-  'RestrictSUIDSGID=yes',
-  'LockPersonality=yes',
-  'MemoryDenyWriteExecute=yes',
-  'RemoveIPC=yes',
-  'SystemCallArchitectures=native',
-  'SystemCallFilter=@system-service',
-  'SystemCallFilter=~@privileged',
-  'SystemCallErrorNumber=EPERM',
-]
-
-/** The one socket and the one disk. Over SSH there is no network at all: a unix socket is reached through its path. */
+/** The one socket and the one disk. Behind ssh or a carrier there is no network at all: a unix socket is reached through its path. */
 const accessLines = (site: Site, run: string): string[] => {
   const { disk, link } = site.member
   const network =
-    link.kind === 'plain'
-      ? ['RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6']
-      : ['PrivateNetwork=yes', 'RestrictAddressFamilies=AF_UNIX']
+    listensAt(link) === null
+      ? ['PrivateNetwork=yes', 'RestrictAddressFamilies=AF_UNIX']
+      : ['RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6', ...tunnelLine(site)]
   if (disk.kind === 'device') {
     return [
       ...network,
@@ -118,3 +91,7 @@ const accessLines = (site: Site, run: string): string[] => {
     `ReadWritePaths=${disk.path} ${run}`,
   ]
 }
+
+/** What serves into a tunnel has no other network. */
+const tunnelLine = (site: Site): string[] =>
+  site.member.link.kind === 'wireguard' ? [`NetworkNamespacePath=/run/netns/${placeOf(site).id}`] : []

@@ -1,7 +1,7 @@
 import { commandFailed } from '../engine/action.ts'
 import type { RunAction } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
-import type { Host } from '../host/host.ts'
+import type { Host, Input } from '../host/host.ts'
 
 /** Small text files on a server: read, written whole (beside, then renamed), removed. All owned by root. */
 
@@ -21,13 +21,13 @@ const putScript = [
 ].join(' && ')
 
 /** Its directory is made when it is missing. @param mode octal text: "0644" */
-export const putFile = (host: Host, path: string, content: string, mode = '0644'): RunAction => ({
-  on: host,
-  command: {
-    argv: ['sh', '-c', putScript, 'put', path, mode, `${Buffer.byteLength(content)}`],
-    input: content,
-  },
-})
+export const putFile = (host: Host, path: string, content: Input, mode = '0644'): RunAction => {
+  const length = typeof content === 'string' ? Buffer.byteLength(content) : content.reveal().length
+  return {
+    on: host,
+    command: { argv: ['sh', '-c', putScript, 'put', path, mode, `${length}`], input: content },
+  }
+}
 
 export const run = (host: Host, ...argv: string[]): RunAction => ({ on: host, command: { argv } })
 

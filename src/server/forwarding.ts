@@ -28,7 +28,7 @@ export const forwardingStep = (site: Site, remote: Pick<RemoteHost, 'user' | 'cl
   down: [],
 })
 
-/** Link plain: nothing listens on the port until a session is taken. */
+/** A link that opens a port: nothing listens on the port until a session is taken. */
 export const closedStep = (site: Site, port: number): Step => ({
   name: 'port',
   needs: ['export'],

@@ -2,6 +2,7 @@ import { commandFailed, perform } from '../engine/action.ts'
 import type { Action, CallAction, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Output } from '../host/host.ts'
+import { carrierPrograms } from './carrier.ts'
 import { run } from './files.ts'
 import type { PackageManager } from './platform.ts'
 import type { Site } from './site.ts'
@@ -13,16 +14,52 @@ import type { Site } from './site.ts'
 
 /** Package that holds a program. */
 const packages: Readonly<Record<PackageManager, Readonly<Record<string, readonly string[]>>>> = {
-  apt: { 'nbd-server': ['nbd-server'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
+  apt: {
+    'nbd-server': ['nbd-server'],
+    nbdkit: ['nbdkit'],
+    nft: ['nftables'],
+    flock: ['util-linux'],
+    stunnel: ['stunnel4'],
+    wg: ['wireguard-tools'],
+    'wireguard-go': ['wireguard-go'],
+    ip: ['iproute2'],
+  },
   dnf: {
     'nbd-server': ['nbd'],
     nbdkit: ['nbdkit-server', 'nbdkit-basic-plugins', 'nbdkit-basic-filters'],
     nft: ['nftables'],
     flock: ['util-linux'],
+    stunnel: ['stunnel'],
+    wg: ['wireguard-tools'],
+    ip: ['iproute2'],
   },
-  apk: { 'nbd-server': ['nbd'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
-  zypper: { 'nbd-server': ['nbd'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
-  pacman: { 'nbd-server': ['nbd'], nbdkit: ['nbdkit'], nft: ['nftables'], flock: ['util-linux'] },
+  apk: {
+    'nbd-server': ['nbd'],
+    nbdkit: ['nbdkit'],
+    nft: ['nftables'],
+    flock: ['util-linux'],
+    stunnel: ['stunnel'],
+    wg: ['wireguard-tools'],
+    ip: ['iproute2'],
+  },
+  zypper: {
+    'nbd-server': ['nbd'],
+    nbdkit: ['nbdkit'],
+    nft: ['nftables'],
+    flock: ['util-linux'],
+    stunnel: ['stunnel'],
+    wg: ['wireguard-tools'],
+    ip: ['iproute2'],
+  },
+  pacman: {
+    'nbd-server': ['nbd'],
+    nbdkit: ['nbdkit'],
+    nft: ['nftables'],
+    flock: ['util-linux'],
+    stunnel: ['stunnel'],
+    wg: ['wireguard-tools'],
+    ip: ['iproute2'],
+  },
 }
 
 /** Commands that refresh the lists and install; the lists of a fresh server are often empty. */
@@ -50,16 +87,11 @@ const removers: Readonly<Record<PackageManager, (names: readonly string[]) => st
 /** Milliseconds for a package manager: a slow mirror, or an unattended upgrade that holds the lock. */
 const patience = 15 * 60_000
 
-/** Programs this member needs. */
-const programs = (site: Site): string[] => [
-  site.member.server,
-  'flock',
-  ...(site.member.link.kind === 'plain' ? ['nft'] : []),
-]
-
 /** Looks which of them are missing: what is there is not installed again, for that could upgrade it. */
 export const packagesStep = async (site: Site, usesNft: boolean): Promise<Step> => {
-  const wanted = programs(site).filter((program) => program !== 'nft' || usesNft)
+  const { member, host } = site
+  const carrier = await carrierPrograms(host, member.link)
+  const wanted = [member.server, 'flock', ...carrier, ...(usesNft ? ['nft'] : [])]
   const table = packages[site.platform.packageManager]
   const here = await Promise.all(wanted.map((program) => isThere(site, program)))
   const missing = wanted.filter((_, index) => !here[index])

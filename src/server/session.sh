@@ -7,6 +7,7 @@
 #   session release ID NONCE                           stop serving, forget the session
 #   session show ID                                    who holds it
 #   session guard ID | opened ID                       called by the unit itself, before and after the server starts
+#   session shield ID | linked ID                      the same for the unit of its link, where the link has one (tls)
 #
 # Everything a session is lives in /run, so a reboot ends it and a rebooted server serves nothing. Who had the last
 # one is remembered beyond that: a client whose mount is older than somebody else's session must not write again.
@@ -37,18 +38,26 @@ etc=/etc/cloudvault/$id run=/run/cloudvault/$id unit=$id.service
 [ -f "$etc/export" ] || die 3 "session: $id is not provisioned here"
 server=$(value "$etc/export" server) disk=$(value "$etc/export" disk)
 listen=$(value "$etc/export" listen) firewall=$(value "$etc/export" firewall)
+# What stands before the export, in a unit of its own, when that is more than a socket or a port: "tls PORT psk".
+carrier=$(value "$etc/export" carrier) link=$id-link.service
+carrier_kind=${carrier%% *} carrier_port=${carrier#* }
+carrier_port=${carrier_port%% *} carrier_auth=${carrier##* }
+# What serves into a tunnel is in a network namespace of its own.
+inside=
+[ "$carrier_kind" != wireguard ] || inside="nsenter --net=/run/netns/$id"
 socket=$run/export.sock lease=$run/lease last=$etc/last
 
 # A listening TCP port in the unit's view, IPv4 or IPv6 (0A is LISTEN): needs no tool beyond awk.
 port_open() {
   hex=$(printf '%04X' "$1")
-  awk -v port="$hex" '$4 == "0A" { n = split($2, a, ":"); if (a[n] == port) found = 1 } END { exit !found }' \
+  $inside awk -v port="$hex" '$4 == "0A" { n = split($2, a, ":"); if (a[n] == port) found = 1 } END { exit !found }' \
     /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 listening() {
   if [ "$listen" = unix ]; then [ -S "$socket" ]; else port_open "$listen"; fi
 }
-serving() { [ "$(systemctl is-active "$unit" 2>/dev/null)" = active ] && listening; }
+active() { [ "$(systemctl is-active "$1" 2>/dev/null)" = active ]; }
+serving() { active "$unit" && listening && { [ -z "$carrier" ] || active "$link"; }; }
 
 processes() { cat "/sys/fs/cgroup/system.slice/$unit/cgroup.procs" "/sys/fs/cgroup/systemd/system.slice/$unit/cgroup.procs" 2>/dev/null; }
 
@@ -62,6 +71,9 @@ stop_unit() {
     [ $tries -le 100 ] || die 4 "session: processes of $unit do not end; an old write may still be under way"
     sleep 0.1
   done
+  [ -n "$carrier" ] && [ "${1-}" != --export ] || return 0
+  timeout 60 systemctl stop "$link" 2>/dev/null
+  [ -z "$inside" ] || [ ! -e "/run/netns/$id" ] || ip netns del "$id"
 }
 
 # The nonce is the only name the server answers to.
@@ -77,7 +89,22 @@ write_config() {
   nbdkit) echo "NONCE=$nonce" >"$run/config" ;;
   *) die 3 "session: $etc/export names no known server" ;;
   esac
-  chgrp cloudvault "$run/config" && chmod 0640 "$run/config"
+  [ "$carrier_kind" != tls ] || write_tls >"$run/link.conf"
+  chgrp cloudvault "$run"/*conf* && chmod 0640 "$run"/*conf*
+}
+
+# stunnel before the export's socket. The keys are handed to it by its unit, readable for nobody else.
+write_tls() {
+  keys=/run/credentials/$link accept=$carrier_port
+  [ ! -e /proc/net/if_inet6 ] || accept=:::$carrier_port
+  printf '%s\n' 'foreground = yes' 'pid =' 'syslog = no' 'debug = err' '[export]' "accept = $accept" \
+    "connect = $socket" 'sslVersionMin = TLSv1.3' 'sessionResume = no' 'TIMEOUTclose = 0' 'TIMEOUTidle = 2147483' \
+    'socket = l:TCP_NODELAY=1' 'socket = l:SO_KEEPALIVE=1' 'socket = l:TCP_KEEPIDLE=10' 'socket = l:TCP_KEEPINTVL=5' 'socket = l:TCP_KEEPCNT=3'
+  case $carrier_auth in
+  psk) printf '%s\n' "PSKsecrets = $keys/tls.psk" ;;
+  x509) printf '%s\n' "cert = $keys/server.pem" "key = $keys/server.key" "CAfile = $keys/ca.pem" 'verifyChain = yes' "checkHost = $id.client" ;;
+  *) die 3 "session: $etc/export names no known authentication" ;;
+  esac
 }
 
 write_lease() {
@@ -108,11 +135,17 @@ refuse_other() {
 
 start_unit() {
   # The unit asks again; here the answer has words of its own.
-  (guard) || unprotected=yes
+  (guard && shield) || unprotected=yes
   [ -z "$unprotected" ] || return 1
+  if [ -n "$carrier" ]; then
+    # Made here: a unit's own mounts are seen by nobody else.
+    [ -z "$inside" ] || [ -e "/run/netns/$id" ] || ip netns add "$id"
+    systemctl reset-failed "$link" 2>/dev/null
+    timeout 60 systemctl start "$link"
+  fi
   timeout 60 systemctl start "$unit"
   serving && return
-  { systemctl status --no-pager --lines=12 "$unit"; } >&2
+  { systemctl status --no-pager --lines=12 "$unit"; [ -z "$carrier" ] || systemctl status --no-pager --lines=12 "$link"; } >&2
   stop_unit
   return 1
 }
@@ -150,7 +183,7 @@ fence() {
   matches "$nonce" '[0-9a-f]{32}' || die 2 "session: bad nonce"
   [ -f "$lease" ] || { report; die 7 "session: nobody holds $id; the server was rebooted, or the session was ended"; }
   [ "$(value "$lease" nonce)" = "$nonce" ] || refuse_other "$lease" 'held by'
-  stop_unit
+  stop_unit --export
   start_unit || die $((${#unprotected} ? 5 : 4)) "session: $unit does not serve"
   report
 }
@@ -167,8 +200,15 @@ release() {
 guard() {
   [ -f "$lease" ] || die 1 "session: nobody holds $id"
   rm -f "$socket"
+  # A port that a carrier opens is the matter of its own unit.
+  [ -n "$carrier" ] || shield
+}
+
+shield() {
+  # A tunnel's port answers nobody who does not know its key: rules only let through, they do not protect.
+  [ "$carrier_kind" != wireguard ] || return 0
   case $firewall in
-  none) [ "$listen" = unix ] || die 1 "session: a port without a firewall rule" ;;
+  none) [ "$listen$carrier" = unix ] || die 1 "session: a port without a firewall rule" ;;
   nftables) nft -f "$etc/firewall.nft" || die 1 "session: the firewall rule does not load" ;;
   ufw)
     rules=$(ufw status verbose) || die 1 "session: ufw does not answer"
@@ -187,13 +227,26 @@ opened() {
     [ $tries -le 100 ] || die 1 "session: the server does not listen"
     sleep 0.1
   done
-  [ "$listen" = unix ] || return 0
+  # Behind a carrier of its own user it stays as it is.
+  [ "$listen$carrier" = unix ] || return 0
   chown "$(value "$lease" login):" "$socket" && chmod 0600 "$socket"
+}
+
+# After the link's unit started: wait until it listens too.
+linked() {
+  tries=0
+  until port_open "$carrier_port"; do
+    tries=$((tries + 1))
+    [ $tries -le 100 ] || die 1 "session: the link does not listen"
+    sleep 0.1
+  done
 }
 
 case $verb in
 guard) guard; exit ;;
 opened) opened; exit ;;
+shield) shield; exit ;;
+linked) linked; exit ;;
 esac
 mkdir -p /run/cloudvault && chmod 0711 /run/cloudvault || die 4 "session: cannot make /run/cloudvault"
 exec 9>"/run/cloudvault/$id.lock" || die 4 "session: cannot lock"

@@ -25,4 +25,5 @@ export const placeOf = (site: Pick<Site, 'vault' | 'member'>) => ({
   id: memberId(site.vault, site.member.name),
   ...farSide(site.vault, site.member.name),
   unitFile: `/etc/systemd/system/${farSide(site.vault, site.member.name).unit}`,
+  linkFile: `/etc/systemd/system/${farSide(site.vault, site.member.name).link}`,
 })

@@ -5,6 +5,7 @@ import type { Host } from '../host/host.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import type { ServerMember } from '../profile/profile.ts'
 import { scriptStep, userStep } from './base.ts'
+import { carrierStep, type Home, keysDiffer, linkKeysStep } from './carrier.ts'
 import { deviceDiskStep, deviceGroupOf } from './device.ts'
 import { fileDiskStep } from './disk.ts'
 import { exportText } from './export.ts'
@@ -28,10 +29,12 @@ export const provisionSteps = async (
   remote: RemoteHost,
   vault: string,
   member: ServerMember,
+  home: Home,
 ): Promise<Step[]> => {
   const site = await survey(remote, vault, member, clientsOf(remote, member))
   const firewall = await chooseFirewall(remote, member)
   await refuseUnderSession(site, exportText(site, firewall))
+  if (await keysDiffer(site, home)) await refuseHeld(site, 'its link would get other keys')
   const { disk, link } = member
   const steps = [
     await packagesStep(site, firewall === 'nftables'),
@@ -40,7 +43,10 @@ export const provisionSteps = async (
     disk.kind === 'file' ? fileDiskStep(site, disk) : deviceDiskStep(site, disk),
     await firewallStep(site, firewall),
     unitStep(site, firewall),
-    link.kind === 'plain' ? closedStep(site, link.port) : forwardingStep(site, remote),
+    linkKeysStep(site, home),
+    carrierStep(site, home),
+    ...(link.kind === 'ssh' ? [forwardingStep(site, remote)] : []),
+    ...('clients' in link ? [closedStep(site, link.port)] : []),
   ]
   return steps.map((step) => named(step, member.name))
 }
@@ -53,6 +59,7 @@ export const unprovisionSteps = async (
   remote: RemoteHost,
   vault: string,
   member: ServerMember,
+  home: Home,
 ): Promise<Step[]> => {
   const site = await survey(remote, vault, member, [])
   await refuseHeld(site, 'taking the export away would end it')
@@ -62,6 +69,7 @@ export const unprovisionSteps = async (
     ours(site.own, 'disk', disk.kind === 'file' ? fileDiskStep(site, disk) : deviceDiskStep(site, disk)),
     ours(site.own, 'firewall', await firewallStep(site, 'none')),
     ours(site.own, 'export', unitStep(site, 'none')),
+    ours(site.own, 'link', carrierStep(site, home)),
   ]
   const others = await otherExports(site)
   const shared: Step[] =

@@ -164,8 +164,8 @@ const dialChecked = async (
   deadlineMs = handshakeMs,
 ) => {
   const connection = await dial(await link.target(), vault.nonce(member.name), deadlineMs).catch(
-    (error: unknown) => {
-      throw error instanceof Fault ? (link.explain?.(error) ?? error) : error
+    async (error: unknown) => {
+      throw error instanceof Fault ? ((await link.explain?.(error)) ?? error) : error
     },
   )
   const why = checkOffer(connection.offer, { sizes })

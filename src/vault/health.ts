@@ -89,7 +89,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
   }
   const index = await findByBackend(memberId(profile.vault, member.name))
   const pump =
-    member.link.kind === 'ssh' ? await supervisor.probe(linkUnit(profile.vault, member.name)) : null
+    member.link.kind !== 'plain' ? await supervisor.probe(linkUnit(profile.vault, member.name)) : null
   if (index === null || !known) {
     return {
       ...base,

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { commandFailed } from '../engine/action.ts'
+import { linkFiles } from '../keyring/link-keys.ts'
 import type { Profile } from '../profile/profile.ts'
 import type { VaultPaths } from '../record/paths.ts'
 import { type RecordData, updateRecord } from '../record/record.ts'
@@ -14,18 +15,19 @@ import type { KitReport } from './status.ts'
  * restore.ts.
  */
 
-/** Names of the things in a kit; `headers` is a directory with <member>.luks for each. */
+/** Names of the things in a kit; `headers` has <member>.luks for each, `links` a folder for each link with keys. */
 export const inKit = {
   profile: 'profile.yaml',
   keyring: 'keys.luks',
   headers: 'headers',
+  links: 'links',
   record: 'record.json',
   runbook: 'RUNBOOK.txt',
 } as const
 
 /**
- * Writes <directory>/<vault>-recovery-kit.tar (mode 0600) with profile, keyring, headers, record and runbook, and
- * notes in the record where it is.
+ * Writes <directory>/<vault>-recovery-kit.tar (mode 0600) with profile, keyring, headers, keys of the links, record
+ * and runbook, and notes in the record where it is.
  * @returns its path
  */
 export const writeKit = async (vault: Vault, directory: string): Promise<string> => {
@@ -46,6 +48,7 @@ export const writeKit = async (vault: Vault, directory: string): Promise<string>
       ...['--directory', scratch, inKit.runbook, inKit.profile],
       ...['--directory', paths.state, inKit.keyring, inKit.record],
       ...profile.members.map((member) => join(inKit.headers, basename(paths.header(member.name)))),
+      ...linkKeysOf(profile, paths).map(({ name }) => name),
     ])
     await run(vault, ['chmod', '0600', beside])
     await run(vault, ['sync', beside])
@@ -58,6 +61,18 @@ export const writeKit = async (vault: Vault, directory: string): Promise<string>
   return kit
 }
 
+/** The keys of the links: what they are called in the kit, and where they are on this machine. */
+export const linkKeysOf = (
+  profile: Profile,
+  paths: VaultPaths,
+): readonly { readonly name: string; readonly path: string }[] =>
+  profile.members.flatMap((member) =>
+    linkFiles(member.link).map((file) => ({
+      name: join(inKit.links, member.name, file),
+      path: join(paths.linkKeys(member.name), file),
+    })),
+  )
+
 const run = async ({ local }: Vault, argv: readonly string[]): Promise<void> => {
   const output = await local.run({ argv })
   if (output.code !== 0) throw commandFailed(local.name, argv, output)
@@ -65,7 +80,7 @@ const run = async ({ local }: Vault, argv: readonly string[]): Promise<void> => 
 
 /**
  * Whether the kit holds what is here now. One that lies elsewhere cannot be looked at: what counts is when it was
- * written, and whether keyring or headers have changed since.
+ * written, and whether keyring, headers or keys have changed since.
  */
 export const kitReport = async (
   profile: Profile,
@@ -73,7 +88,11 @@ export const kitReport = async (
   record: RecordData | null,
 ): Promise<KitReport> => {
   if (!record?.kit) return { state: 'missing' }
-  const files = [paths.keyring, ...profile.members.map((member) => paths.header(member.name))]
+  const files = [
+    paths.keyring,
+    ...profile.members.map((member) => paths.header(member.name)),
+    ...linkKeysOf(profile, paths).map(({ path }) => path),
+  ]
   const facts = await Promise.all(files.map((file) => stat(file).catch(() => null)))
   const written = Date.parse(record.kit.at)
   const outdated = facts.some((file) => file !== null && file.mtimeMs > written)

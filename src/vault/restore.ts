@@ -10,7 +10,7 @@ import type { Profile } from '../profile/profile.ts'
 import { vaultPaths } from '../record/paths.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
 import { headerDiffers } from '../stack/luks.ts'
-import { inKit } from './kit.ts'
+import { inKit, linkKeysOf } from './kit.ts'
 
 /**
  * A recovery kit put back: what is missing here is made from it, what differs is replaced when somebody says so, with
@@ -50,29 +50,30 @@ export const openKit = async (local: LocalMachine, path: string, folder: string)
       stands: 'nothing was changed',
       next: 'cloudvault restore-kit PATH   (the .tar that create wrote and you put away)',
     })
-  const argv = [
-    ...[
-      'tar',
-      '--extract',
-      '--file',
-      path,
-      '--directory',
-      folder,
-      '--no-same-owner',
-      '--no-same-permissions',
-    ],
-    ...['--wildcards', inKit.profile, inKit.keyring, inKit.record, `${inKit.headers}/*.luks`],
-  ]
-  const output = await local.run({ argv })
-  if (output.code !== 0) throw damaged(path, output.stderr)
+  await unpack(local, path, folder, [inKit.profile, inKit.keyring, inKit.record, `${inKit.headers}/*.luks`])
   const { profile } = await loadProfile(join(folder, inKit.profile))
   const record = await readRecord(join(folder, inKit.record)).catch(() => null)
   if (record?.vault !== profile.vault || record.phase !== 'created')
     throw damaged(path, 'its record is not readable')
   const kit = { profile, record, folder }
+  const keys = linkKeysOf(profile, vaultPaths(profile.vault, {})).map(({ name }) => name)
+  if (keys.length > 0) await unpack(local, path, folder, keys)
   const why = await unsound(local, kit)
   if (why) throw damaged(path, why)
   return kit
+}
+
+/** @param names what must be in it; of its other contents nothing is touched */
+const unpack = async (
+  local: LocalMachine,
+  path: string,
+  folder: string,
+  names: readonly string[],
+): Promise<void> => {
+  const options = ['--no-same-owner', '--no-same-permissions', '--wildcards']
+  const argv = ['tar', '--extract', '--file', path, '--directory', folder, ...options, ...names]
+  const output = await local.run({ argv })
+  if (output.code !== 0) throw damaged(path, output.stderr)
 }
 
 const damaged = (path: string, detail: string): Fault =>
@@ -116,6 +117,7 @@ export const compareKit = async (kit: Kit, env: Env): Promise<KitFile[]> => {
     compared(inKit.record, paths.record),
     compared(inKit.keyring, paths.keyring),
     ...profile.members.map(({ name }) => compared(headerIn(name), paths.header(name))),
+    ...linkKeysOf(profile, paths).map(({ name, path }) => compared(name, path)),
   ])
   return [newer(profileFile), known === 'damaged' ? recordFile : newer(recordFile), ...rest]
 }
@@ -146,8 +148,12 @@ export const putBack = async (kit: Kit, files: readonly KitFile[], state: string
   const kept = join(state, `replaced-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}`)
   const replaced = files.filter((file) => file.now === 'differs')
   if (replaced.length > 0) await mkdir(kept, { recursive: true, mode: 0o700 })
-  for (const { path } of replaced) await copyFile(path, join(kept, basename(path)))
+  for (const { name, path } of replaced) await copyFile(path, join(kept, keptName(name, path)))
   for (const { name, path } of files.filter(isPutBack))
     await writeAtomic(path, await readFile(join(kit.folder, name)))
   return replaced.length > 0 ? kept : null
 }
+
+/** Keys of links have the same name for every member. */
+const keptName = (name: string, path: string): string =>
+  name.startsWith(`${inKit.links}/`) ? name.replaceAll('/', '-') : basename(path)

@@ -1,5 +1,6 @@
 import { shellLine } from '../host/quote.ts'
-import { mapperPath, memberId } from '../names.ts'
+import { linkFiles } from '../keyring/link-keys.ts'
+import { farSide, mapperPath, memberId } from '../names.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 
 /**
@@ -53,7 +54,7 @@ const memberLines = (profile: Profile, member: Member, index: number, folder: st
   return [
     '',
     `# 2.${index + 1} ${member.name} (${member.provider}): serve the disk on the server's loopback, tunnel, attach, open`,
-    `ssh ${member.ssh} ${shellLine([`systemctl stop ${id}.service; ${serveLine(member, id, port)}`])}`,
+    `ssh ${member.ssh} ${shellLine([`systemctl stop ${unitsOf(profile.vault, member)}; ${serveLine(member, id, port)}`])}`,
     shellLine([
       ...['ssh', '-M', '-S', tunnelSocket(id), '-f', '-N'],
       ...['-L', `127.0.0.1:${port}:127.0.0.1:${port}`, member.ssh],
@@ -67,6 +68,11 @@ const memberLines = (profile: Profile, member: Member, index: number, folder: st
       ...['cryptsetup', 'open', '--type', 'luks2', '--header', header, `--key-file=${key}`, device, id],
     ]),
   ]
+}
+
+const unitsOf = (vault: string, member: Member): string => {
+  const { unit, link } = farSide(vault, member.name)
+  return linkFiles(member.link).length > 0 ? `${link} ${unit}` : unit
 }
 
 const tunnelSocket = (id: string): string => `/run/${id}-by-hand.sock`

@@ -11,7 +11,7 @@ export const parkedNote = 'parked'
 /** A plain link stands or falls with the address this machine comes from. */
 export const firewalls = ({ vault, members }: Profile, absent: readonly MemberReport[]): string[] =>
   members
-    .filter(({ name, link }) => link.kind === 'plain' && absent.some((member) => member.name === name))
+    .filter(({ name, link }) => 'clients' in link && absent.some((member) => member.name === name))
     .map(({ name }) => updateFirewall(vault, name))
 
 /** Too few copies answer for anything to be written: it waits, or patience is over and it has failed. */

@@ -1,12 +1,17 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import { expect } from 'vitest'
+import { afterAll, expect } from 'vitest'
 import { perform } from '../../src/engine/action.ts'
 import type { Step } from '../../src/engine/step.ts'
-import type { Command, Output } from '../../src/host/host.ts'
+import type { Command, LocalMachine, Output } from '../../src/host/host.ts'
 import { shellLine } from '../../src/host/quote.ts'
 import type { RemoteHost } from '../../src/host/ssh.ts'
 import type { ServerMember } from '../../src/profile/profile.ts'
+import { vaultPaths } from '../../src/record/paths.ts'
 import { applySteps, removeSteps } from '../../src/server/apply.ts'
+import type { Home } from '../../src/server/carrier.ts'
 import { fenceSession } from '../../src/server/fence.ts'
 import { parseOsRelease, readPlatform } from '../../src/server/platform.ts'
 import { ServerReceipt } from '../../src/server/receipt.ts'
@@ -149,7 +154,16 @@ const kinds: readonly ServerMember[] = [
   member(),
   member({ server: 'nbdkit', disk: { kind: 'device', path: '/dev/disk/by-id/x' } }),
   member({ link: { kind: 'plain', port: 10809, clients: ['198.51.100.4', '2001:db8::/64'] } }),
+  member({ link: { kind: 'tls', port: 443, clients: ['198.51.100.4'], auth: 'psk' } }),
+  member({ link: { kind: 'wireguard', port: 51820 } }),
 ]
+
+/** Where the keys of links are made; no program is started there. */
+const home: Home = {
+  local: { name: 'here', run: async () => ({ code: 0, stdout: '', stderr: '' }) } as unknown as LocalMachine,
+  paths: vaultPaths('photos', { CLOUDVAULT_STATE: mkdtempSync(join(tmpdir(), 'cv-fuzz-')) }),
+}
+afterAll(() => rmSync(home.paths.state, { recursive: true, force: true }))
 
 /** Everything that would be typed on the server: no word of it holds what only a hostile answer can have brought in. */
 const clean = ({ commands }: { readonly commands: readonly Command[] }): void => {
@@ -165,7 +179,7 @@ fuzz(
   async ([kind, answers]) => {
     const host = hostile(answers)
     try {
-      await applySteps(await provisionSteps(host, 'photos', kind), quiet)
+      await applySteps(await provisionSteps(host, 'photos', kind, home), quiet)
     } finally {
       clean(host)
     }
@@ -179,7 +193,7 @@ fuzz(
   async ([kind, answers]) => {
     const host = hostile(answers)
     try {
-      await removeSteps(await unprovisionSteps(host, 'photos', kind), quiet)
+      await removeSteps(await unprovisionSteps(host, 'photos', kind, home), quiet)
     } finally {
       clean(host)
     }
@@ -225,7 +239,7 @@ const surveyed = async (kind: ServerMember): Promise<readonly Step[]> => {
       return { code: 1, stdout: '', stderr: '' }
     },
   }
-  return provisionSteps(host, 'photos', kind)
+  return provisionSteps(host, 'photos', kind, home)
 }
 
 const expectPrintableFinding = (finding: object): void => expect(typeof finding).toBe('object')

@@ -47,7 +47,10 @@ export const enter = async (world: World, name: string, job: Job, json: boolean)
       })
     const remote = context.vault.remote(newcomer.name)
     if (remote === null) throw new Error('connected, and no connection')
-    const far = await provisionSteps(remote, context.profile.vault, newcomer)
+    const far = await provisionSteps(remote, context.profile.vault, newcomer, {
+      local: world.local,
+      paths: context.paths,
+    })
     const near = nearSteps(context, newcomer, job)
     await context.saveFacts()
     if (await isAbsent(near.open)) await context.unlock()

@@ -86,14 +86,17 @@ const lowerHere = async ({ vault, supervisor, receipt }: Context, member: Member
 /** @returns why the disk is still there; null when it is gone */
 const emptyThere = async (
   world: World,
-  { profile }: Context,
+  { profile, paths }: Context,
   member: Member,
   json: boolean,
 ): Promise<string | null> => {
   try {
     const remote = await world.connect(profile, member)
     try {
-      const steps = await unprovisionSteps(remote, profile.vault, member)
+      const steps = await unprovisionSteps(remote, profile.vault, member, {
+        local: world.local,
+        paths,
+      })
       const groups = groupsOf(profile.vault, [member.name], steps)
       await tasks(
         world,

@@ -128,6 +128,8 @@ const memberLines = (draft: Draft, member: MemberDraft, first: boolean): string[
 
 const linkComments: Record<string, string> = {
   ssh: 'nothing but the SSH port is open on the server',
+  tls: 'TLS 1.3, one port is open to this machine',
+  wireguard: 'a tunnel through one UDP port; our address may change',
   plain: 'NBD without authentication, pinned by a firewall',
 }
 

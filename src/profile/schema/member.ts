@@ -1,11 +1,11 @@
 import * as z from 'zod'
 import { memberPattern } from '../../names.ts'
-import { clientRange, hostOrAddress } from '../rules/address.ts'
 import { destination } from '../rules/destination.ts'
 import { hostKey, hostKeyPattern, howToGet } from '../rules/hostkey.ts'
 import { diskDevice, diskFile } from '../rules/path.ts'
 import { durationPattern, parseDiskSize, parseDuration, sizePattern } from '../units.ts'
 import { matching, quantity, text } from './field.ts'
+import { link } from './link.ts'
 
 /**
  * One entry of `members`: a server, its disk and the link to it.
@@ -33,42 +33,6 @@ const disk = z
     examples: [{ file: '/srv/cloudvault/photos.img', size: '100GiB' }],
     oneOf: [{ required: ['file', 'size'] }, { required: ['device'] }],
   })
-
-const plain = z
-  .strictObject({
-    port: z
-      .int()
-      .min(1)
-      .max(65535)
-      .optional()
-      .meta({ description: 'TCP port of the export: 1 to 65535.', examples: [10809], default: 10809 }),
-    address: text(hostOrAddress, {
-      description: 'Host or address the port is reached at. Default: the host that SSH resolves to.',
-      examples: ['203.0.113.7'],
-    }).optional(),
-    clients: z
-      .array(
-        text(clientRange, {
-          description: 'An address, or a range like 198.51.100.0/28; never everybody.',
-          examples: ['198.51.100.4'],
-        }),
-      )
-      .max(64)
-      .optional()
-      .meta({
-        description:
-          'Addresses that may connect. Default: the one that this machine’s SSH connection comes from.',
-        examples: [['198.51.100.4']],
-      }),
-  })
-  .meta({ description: 'Port, address and clients of the plain link.', examples: [{ port: 10809 }] })
-
-const link = z.union([z.enum(['ssh', 'plain']), z.strictObject({ plain })]).meta({
-  description:
-    'How bytes travel: ssh (default; nothing but port 22 is open), or plain (NBD without authentication, pinned by a firewall).',
-  examples: ['ssh', { plain: { port: 10809 } }],
-  default: 'ssh',
-})
 
 const server = z.strictObject({
   name: text(

@@ -1,7 +1,7 @@
 import type { Action, Finding, Step } from '../../engine/step.ts'
 import { Exit, Fault } from '../../fault.ts'
 import type { RemoteHost } from '../../host/ssh.ts'
-import type { ServerMember } from '../../profile/profile.ts'
+import type { Link, ServerMember } from '../../profile/profile.ts'
 import type { Site } from '../site.ts'
 import { detectFirewall, type FirewallKind } from './backend.ts'
 import { nftablesRemoval, nftablesStep } from './nftables.ts'
@@ -11,16 +11,35 @@ import { ourRules, ufwRemoval, ufwStep } from './ufw.ts'
 export type Firewall = FirewallKind | 'none'
 
 /** @throws Fault 3 when a port is wanted and the server's firewall is one we cannot add to */
-export const chooseFirewall = async (host: RemoteHost, member: ServerMember): Promise<Firewall> =>
-  member.link.kind === 'plain' ? detectFirewall(host) : 'none'
+export const chooseFirewall = async (host: RemoteHost, { link }: ServerMember): Promise<Firewall> => {
+  if (link.kind === 'ssh') return 'none'
+  const found = await detectFirewall(host)
+  // Nothing is in the way there, and a tunnel keeps strangers out by itself.
+  return found === 'nftables' && openingOf(link)?.from === 'anybody' ? 'none' : found
+}
+
+/** A port that a link opens on the server. */
+export interface Opening {
+  readonly protocol: 'tcp' | 'udp'
+  readonly port: number
+  /** Only these come in; or everybody, where who has no key gets no answer. */
+  readonly from: readonly string[] | 'anybody'
+}
+
+/** @param clients what `clientsOf` found; not asked where everybody may come */
+export const openingOf = (link: Link, clients: readonly string[] = []): Opening | null => {
+  if (link.kind === 'ssh') return null
+  if (link.kind === 'wireguard') return { protocol: 'udp', port: link.port, from: 'anybody' }
+  return { protocol: 'tcp', port: link.port, from: clients }
+}
 
 export const firewallStep = async (site: Site, firewall: Firewall): Promise<Step> => {
-  const { link } = site.member
+  const opening = openingOf(site.member.link, site.clients)
   const rules = await ourRules(site)
   const down = [...ufwRemoval(site, rules), ...(site.own.get('firewall') ? nftablesRemoval(site) : [])]
-  if (link.kind !== 'plain' || firewall === 'none') return noPort(site, down)
-  if (firewall === 'nftables') return { ...nftablesStep(site, link.port), down }
-  const step = ufwStep(site, link.port, rules)
+  if (opening === null || firewall === 'none') return noPort(site, down)
+  if (firewall === 'nftables') return { ...nftablesStep(site, opening.port), down }
+  const step = ufwStep(site, opening, rules)
   // A table from before ufw was switched on would go on shutting out clients that are added now.
   const before = site.own.get('firewall')?.what.some((what) => what.startsWith('/'))
     ? nftablesRemoval(site)
@@ -35,7 +54,13 @@ const noPort = (site: Site, removal: readonly Action[]): Step => ({
   probe: async (): Promise<Finding> =>
     site.own.get('firewall')
       ? { is: 'differs', found: 'a rule is left over from an older profile' }
-      : { is: 'present', note: 'no port is opened, the data goes through SSH' },
+      : {
+          is: 'present',
+          note:
+            site.member.link.kind === 'ssh'
+              ? 'no port is opened, the data goes through SSH'
+              : 'nothing is in the way of the tunnel',
+        },
   up: [],
   mend: [...removal, site.own.forget('firewall')],
   down: removal,
@@ -46,7 +71,7 @@ const noPort = (site: Site, removal: readonly Action[]): Step => ({
  * @throws Fault 2 when only the profile could know (a jump host's address is not ours)
  */
 export const clientsOf = (host: RemoteHost, member: ServerMember): readonly string[] => {
-  if (member.link.kind !== 'plain') return []
+  if (!('clients' in member.link)) return []
   if (member.link.clients.length > 0) return member.link.clients
   if (!host.resolved.proxyJump && !host.resolved.proxyCommand) return [host.clientAddress]
   throw new Fault(Exit.usage, 'behind a jump host the server cannot tell which address we come from', {

@@ -4,6 +4,7 @@ import { Exit, Fault } from '../../fault.ts'
 import type { Host } from '../../host/host.ts'
 import { run } from '../files.ts'
 import { placeOf, type Site } from '../site.ts'
+import type { Opening } from './firewall.ts'
 
 /**
  * Where ufw rules: it keeps everybody out by its own default, we add who may come in. Rules are known by their
@@ -12,26 +13,29 @@ import { placeOf, type Site } from '../site.ts'
 
 /** One of our rules as ufw has it. */
 export interface UfwRule {
+  /** An address or range, or "any". */
   readonly from: string
   readonly port: number
+  readonly protocol: 'tcp' | 'udp'
 }
 
 /** @param existing our rules as `ourRules` found them before anything was changed */
-export const ufwStep = (site: Site, port: number, existing: readonly UfwRule[]): Step => {
-  const { host, own, clients } = site
+export const ufwStep = (site: Site, opening: Opening, existing: readonly UfwRule[]): Step => {
+  const { host, own } = site
   const { id } = placeOf(site)
-  const stale = existing.filter((rule) => rule.port !== port || !clients.includes(rule.from))
-  const missing = clients.filter((from) => !existing.some((rule) => rule.from === from && rule.port === port))
+  const wanted = rulesFor(opening)
+  const stale = existing.filter((rule) => !wanted.some((other) => same(rule, other)))
+  const missing = wanted.filter((rule) => !existing.some((other) => same(rule, other)))
   const change: Action[] = [
     own.mark('firewall', 'making', [id]),
-    ...missing.map((from) => run(host, 'ufw', 'allow', ...allow({ from, port }), 'comment', id)),
+    ...missing.map((rule) => run(host, 'ufw', 'allow', ...allow(rule), 'comment', id)),
     ...stale.map((rule) => run(host, 'ufw', '--force', 'delete', 'allow', ...allow(rule))),
     own.mark('firewall', 'made', [id]),
   ]
   return {
     name: 'firewall',
     needs: ['packages'],
-    probe: () => probeUfw(host, id, port, clients),
+    probe: () => probeUfw(host, id, opening.port, wanted),
     up: change,
     mend: change,
     down: [],
@@ -42,6 +46,12 @@ export const ufwStep = (site: Site, port: number, existing: readonly UfwRule[]):
 export const ufwRemoval = (site: Site, existing: readonly UfwRule[]): Action[] =>
   existing.map((rule) => run(site.host, 'ufw', '--force', 'delete', 'allow', ...allow(rule)))
 
+const rulesFor = ({ protocol, port, from }: Opening): readonly UfwRule[] =>
+  (from === 'anybody' ? ['any'] : from).map((address) => ({ from: address, port, protocol }))
+
+const same = (one: UfwRule, other: UfwRule): boolean =>
+  one.from === other.from && one.port === other.port && one.protocol === other.protocol
+
 const allow = (rule: UfwRule): string[] => [
   'from',
   rule.from,
@@ -50,14 +60,14 @@ const allow = (rule: UfwRule): string[] => [
   'port',
   String(rule.port),
   'proto',
-  'tcp',
+  rule.protocol,
 ]
 
 const probeUfw = async (
   host: Host,
   id: string,
   port: number,
-  clients: readonly string[],
+  wanted: readonly UfwRule[],
 ): Promise<Finding> => {
   const status = await host.run({ argv: ['ufw', 'status', 'verbose'] })
   if (status.code !== 0) return { is: 'unknown', why: status.stderr || 'ufw does not answer' }
@@ -86,9 +96,10 @@ const probeUfw = async (
   }
   const ours = parseRules(added, id)
   if (ours.length === 0) return { is: 'absent' }
-  const same =
-    ours.length === clients.length && ours.every((rule) => rule.port === port && clients.includes(rule.from))
-  if (same) return { is: 'present', note: `port ${port} only from ${clients.join(', ')} (ufw)` }
+  if (ours.length === wanted.length && ours.every((rule) => wanted.some((other) => same(rule, other)))) {
+    const who = wanted.map((rule) => (rule.from === 'any' ? 'everybody' : rule.from)).join(', ')
+    return { is: 'present', note: `port ${port} only from ${who} (ufw)` }
+  }
   return { is: 'differs', found: 'the rule names other clients or another port' }
 }
 
@@ -107,9 +118,15 @@ const readRules = async (host: Host): Promise<string[]> => {
   return output.stdout.split('\n').filter((line) => line.startsWith('ufw '))
 }
 
+/** As `ufw show added` has them: what is from anybody it writes without "from any to any". */
+const ruleLine =
+  /^ufw allow (?:from (\S+) to any port (\d+) proto (tcp|udp)|(\d+)\/(udp)) comment '([a-z0-9-]+)'$/
+
 const parseRules = (lines: readonly string[], id: string): UfwRule[] =>
-  lines.flatMap((line) => {
-    const match = /^ufw allow from (\S+) to any port (\d+) proto tcp comment '([a-z0-9-]+)'$/.exec(line)
-    const address = match?.[1]?.replace(/\/\d+$/, '') ?? ''
-    return match?.[3] === id && isIP(address) !== 0 ? [{ from: match[1] ?? '', port: Number(match[2]) }] : []
+  lines.flatMap((line): UfwRule[] => {
+    const [, from = 'any', port, protocol, openPort, openProtocol, comment] = ruleLine.exec(line) ?? []
+    const known = from === 'any' || isIP(from.replace(/\/\d+$/, '')) !== 0
+    if (comment !== id || !known) return []
+    const udp = (protocol ?? openProtocol) === 'udp'
+    return [{ from, port: Number(port ?? openPort), protocol: udp ? 'udp' : 'tcp' }]
   })

@@ -6,6 +6,8 @@ import type { Supervisor } from '../supervise.ts'
 import type { Vault } from '../vault.ts'
 import { plainLink } from './plain.ts'
 import { sshLink } from './ssh.ts'
+import { tlsLink } from './tls.ts'
+import { wireguardLink } from './wireguard.ts'
 
 /**
  * How bytes get from this kernel to the export. A link is a byte pump made of an existing engine; above it nobody
@@ -17,7 +19,7 @@ export interface Link {
   /** Where the NBD handshake is spoken on this machine once the steps are up. */
   target(): Promise<Target>
   /** Adds what only this kind knows about a connection that failed. */
-  explain?(fault: Fault): Fault
+  explain?(fault: Fault): Fault | Promise<Fault>
 }
 
 export const linkOf = (
@@ -31,5 +33,9 @@ export const linkOf = (
       return sshLink(vault, member, supervisor, needs)
     case 'plain':
       return plainLink(vault, member, member.link)
+    case 'tls':
+      return tlsLink(vault, member, member.link, supervisor, needs)
+    case 'wireguard':
+      return wireguardLink(vault, member, member.link, supervisor, needs)
   }
 }

@@ -19,16 +19,12 @@ test('of three copies the third one', () => {
 
 test('a vault without mirrors has its own patience, and nothing is added to it', () => {
   expect(isLastCopy({}, 'single', 'gra')).toBe(false)
-  expect(longestWait({ members: [member], filesystem: { assured: 'single' } } as unknown as Profile)).toBe(
-    12,
-  )
+  expect(longestWait({ members: [member], filesystem: { assured: 'single' } } as unknown as Profile)).toBe(12)
 })
 
 test('the last copy is waited for longer, and no wait is as long as the kernel waits', () => {
   expect(patienceFor(member, false)).toBe(12_000)
   expect(patienceFor(member, true)).toBe(57_000)
-  expect(longestWait({ members: [member], filesystem: { assured: 'raid1' } } as unknown as Profile)).toBe(
-    57,
-  )
+  expect(longestWait({ members: [member], filesystem: { assured: 'raid1' } } as unknown as Profile)).toBe(57)
   expect(deadConnTimeout(member) * 1000).toBeGreaterThan(patienceFor(member, true) + 10_000)
 })

@@ -19,11 +19,14 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'cv-restore-'))
   env = { CLOUDVAULT_STATE: join(root, 'state'), CLOUDVAULT_PROFILE: join(root, 'photos.yaml') }
   const folder = join(root, 'kit')
-  const profile = { vault: 'photos', members: [{ name: 'fsn' }] } as unknown as Profile
+  const link = { kind: 'tls', port: 10809, clients: [], auth: 'psk' }
+  const profile = { vault: 'photos', members: [{ name: 'fsn', link }] } as unknown as Profile
   kit = { profile, record: record('one', 7), folder }
   await put(join(folder, 'profile.yaml'), 'version: 1')
   await put(join(folder, 'keys.luks'), 'keys')
   await put(join(folder, 'headers/fsn.luks'), 'header')
+  await put(join(folder, 'links/fsn/tls.psk'), 'key')
+  await put(join(folder, 'links/fsn/nobody.pem'), 'nobody')
   await put(join(folder, 'record.json'), JSON.stringify(kit.record))
   await put(join(root, 'photos.yaml'), 'version: 1')
 })
@@ -52,6 +55,7 @@ const restored = async () => putBack(kit, await compareKit(kit, env), join(root,
 test('an empty machine gets everything, and the second time there is nothing to do', async () => {
   expect(await restored()).toBeNull()
   expect(await readFile(here('headers/fsn.luks'), 'utf8')).toBe('header')
+  expect(await readFile(here('links/fsn/tls.psk'), 'utf8')).toBe('key')
   expect(new Set(Object.values(await states()))).toEqual(new Set(['same']))
 })
 
@@ -65,6 +69,8 @@ test('what differs is replaced and kept aside; a newer record and profile stay',
     'record.json': 'newer',
     'keys.luks': 'differs',
     'headers/fsn.luks': 'same',
+    'links/fsn/tls.psk': 'same',
+    'links/fsn/nobody.pem': 'same',
   })
   const kept = await restored()
   expect(await readFile(join(kept ?? '', 'keys.luks'), 'utf8')).toBe('damaged')

@@ -1,0 +1,115 @@
+import type { Host } from '../../host/host.ts'
+import { shellLine } from '../../host/quote.ts'
+import { tunnelOf } from '../../names.ts'
+import type { LinkOf } from '../../profile/profile.ts'
+import { sessionScriptPath } from '../session.ts'
+import { placeOf, type Site } from '../site.ts'
+import script from './wireguard.sh'
+
+/**
+ * A WireGuard tunnel that ends in a network namespace of its own on the server; the export serves in there and is
+ * reached through the tunnel alone. It answers nobody who does not know its key, so its port is open to every
+ * address, and a client may change its own as it likes.
+ */
+
+/** Port of the export inside the tunnel. */
+export const tunnelPort = 10809
+
+export interface TunnelEnd {
+  readonly device: string
+  /** Files with our key, the other side's, and the one that both add. */
+  readonly private: string
+  readonly public: string
+  readonly shared: string
+  /** UDP port that it listens on; none: any. */
+  readonly listen?: number
+  /** Where the other side is reached; none: it comes to us. */
+  readonly endpoint?: string
+  /** Addresses inside the tunnel. */
+  readonly own: string
+  readonly peer: string
+  readonly namespace?: string
+  /** Made when the tunnel is there. */
+  readonly ready: string
+}
+
+/** The script with its facts at the top. */
+export const tunnelScript = (end: TunnelEnd): string => {
+  const { listen = '', endpoint = '', namespace = '' } = end
+  const facts = { ...end, listen: `${listen}`, endpoint, namespace }
+  const lines = Object.entries(facts).map(
+    ([key, value]) => `${key}=${value === '' ? '' : shellLine([value])}`,
+  )
+  return `#!/bin/sh\n# Made by cloudvault; changed and removed by it.\n${lines.join('\n')}\n${script}`
+}
+
+export const wireguardScript = (site: Site, link: LinkOf<'wireguard'>): string => {
+  const { id, etc, run } = placeOf(site)
+  const { device, server, client } = tunnelOf(site.vault, site.member.name)
+  return tunnelScript({
+    device,
+    private: `${etc}/server.key`,
+    public: `${etc}/client.pub`,
+    shared: `${etc}/shared.key`,
+    listen: link.port,
+    own: server,
+    peer: client,
+    namespace: id,
+    ready: `${run}/tunnel`,
+  })
+}
+
+/** The engine is confined; that it gets its keys and address is done from outside (with +). */
+export const wireguardUnit = (site: Site): string => {
+  const { id, run, etc } = placeOf(site)
+  const tunnel = `/bin/sh ${etc}/wireguard.sh`
+  return `# Made by cloudvault; changed and removed by it.
+[Unit]
+Description=cloudvault WireGuard tunnel of vault ${site.vault}, member ${site.member.name}
+ConditionPathExists=${run}/lease
+StartLimitIntervalSec=60
+StartLimitBurst=5
+
+[Service]
+Type=exec
+ExecStartPre=+${sessionScriptPath} shield ${id}
+ExecStartPre=+${tunnel} prepare
+ExecStart=${tunnel} run
+ExecStartPost=+${tunnel} up
+ExecStopPost=+${tunnel} down
+KillMode=control-group
+TimeoutStartSec=30
+TimeoutStopSec=10
+Restart=on-failure
+RestartSec=1
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_NET_ADMIN
+AmbientCapabilities=
+ProtectSystem=strict
+ReadWritePaths=/run
+PrivateTmp=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectClock=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectProc=invisible
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+`
+}
+
+/** wireguard-go is needed only where the kernel cannot do it. */
+export const kernelHasWireguard = async (host: Host): Promise<boolean> => {
+  const look =
+    'modprobe wireguard 2>/dev/null; ip link add cvprobe type wireguard 2>/dev/null && ip link del cvprobe'
+  return (await host.run({ argv: ['sh', '-c', look] })).code === 0
+}
