@@ -64,7 +64,8 @@ const takeAway = async (
       const before = await readText(profile.path)
       await writeProfile(profile.path, before, removeMember(before, leaving, profile.path))
     }
-    for (const file of [paths.header(leaving), paths.knownHosts(leaving)]) await rm(file, { force: true })
+    for (const path of [paths.header(leaving), paths.knownHosts(leaving), paths.linkKeys(leaving)])
+      await rm(path, { recursive: true, force: true })
     await updateRecord(paths.record, ({ job: _, ...record }) => record)
     return left
   } finally {
