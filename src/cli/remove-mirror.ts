@@ -9,6 +9,7 @@ import {
   memberNamed,
   mustBeWhole,
   redundancyOf,
+  refuseParked,
 } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { withRedundancy } from './change/newcomer.ts'
@@ -36,7 +37,7 @@ export const removeMirrorVerb = async (
   const context = await Context.open(world, name, { change: true, touched: true })
   try {
     await mayBegin(context)
-    mustBeWhole(context)
+    mustBeWhole(context, leaves)
     memberNamed(context, leaves)
     const { vault, filesystem, path } = context.profile
     const sizes = memberSizes(context, leaves)
@@ -55,6 +56,7 @@ export const removeMirrorVerb = async (
           next: `cloudvault remove-mirror ${vault} ${leaves} --mirror ${sizes.length === 1 ? 'single' : 'raid1'}   (fewer copies of everything), or cloudvault replace ${vault} ${leaves} --with name=…,ssh=…`,
         },
       )
+    if (to !== filesystem.redundancy) await refuseParked(context, leaves)
     const before = await readText(path)
     const edited = { before, after: withRedundancy(before, to, path) }
     const job: Job = {

@@ -1,8 +1,6 @@
 import { Exit, type ExitCode, Fault } from '../fault.ts'
-import { memberId, parkUnit } from '../names.ts'
 import type { Job } from '../record/job.ts'
-import { findByBackend } from '../stack/attach/sysfs.ts'
-import { begin, type ChangeOptions, mayBegin, memberNamed } from './change/begin.ts'
+import { begin, type ChangeOptions, isDead, mayBegin, memberNamed } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { meeting, newcomerFrom } from './change/newcomer.ts'
 import { agree, limitOf, memberSizes, planChange, printChange, sizeOf } from './change/plan.ts'
@@ -71,8 +69,3 @@ export const replaceVerb = async (
   }
   return carryOn(world, name, options.json === true)
 }
-
-/** Its server is silent, or it takes no part: then nothing is read from it that another one has. */
-const isDead = async ({ profile, supervisor }: Context, member: string): Promise<boolean> =>
-  (await findByBackend(memberId(profile.vault, member))) === null ||
-  (await supervisor.probe(parkUnit(profile.vault, member))).is === 'present'

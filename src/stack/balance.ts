@@ -37,15 +37,24 @@ export const convert = async (local: Host, wanted: Conversion): Promise<void> =>
   const all = await left()
   const look = async (): Promise<void> => wanted.seen(Math.max(0, all - (await left())), all)
   const { data, metadata } = mirrorProfiles(redundancy, members)
-  const run = (filters: readonly string[]) => balance(local, { ...wanted, look, filters })
-  // Chunks that hold nothing are given back: they would be what fills the disk half-way.
-  await run(['-dusage=0', '-musage=0'])
+  const run = (filters: readonly string[]) => balance(local, at, filters, wanted.signal, look)
+  await run(compact)
   for (let round = 0; round < rounds; round++) {
     await run([`-mconvert=${metadata},soft`])
     await inPieces(wanted, left, `-dconvert=${data},soft`, run)
     if ((await left()) === 0) return
   }
 }
+
+/** Chunks that hold next to nothing are given back, at a tenth of their size each: others find room for chunks of their own. */
+const compact = ['-dusage=10', '-musage=10']
+
+/**
+ * Makes room for new chunks: work that goes through the disk chunk by chunk needs another one for what is written
+ * meanwhile, and a disk on which everything is given to half-empty chunks would be full.
+ */
+export const makeRoom = (local: Host, at: string, signal: AbortSignal): Promise<void> =>
+  balance(local, at, compact, signal, async () => {})
 
 /** Without a limit in one go; with one chunk after chunk, so slowly that the average is kept and people can work. */
 const inPieces = async (
@@ -67,10 +76,14 @@ const inPieces = async (
   }
 }
 
-type Run = Conversion & { readonly look: () => Promise<void>; readonly filters: readonly string[] }
-
 /** @throws Fault 7 when there is no room for it, 6 when somebody ended it */
-const balance = async (local: Host, { at, signal, look, filters }: Run): Promise<void> => {
+const balance = async (
+  local: Host,
+  at: string,
+  filters: readonly string[],
+  signal: AbortSignal,
+  look: () => Promise<void>,
+): Promise<void> => {
   // -f: fewer copies of metadata than before are meant. Who asked for it has said so.
   const argv = ['btrfs', 'balance', 'start', '-f', ...filters, at]
   const output = await lengthy(local, argv, { signal, look, stop: () => stopBalance(local, at) })

@@ -2,15 +2,22 @@ import { perform } from '../engine/action.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
 import { mapperPath, memberId, parkUnit } from '../names.ts'
-import { type Job, jobTitle, membersAfter } from '../record/job.ts'
-import { type MemberRecord, type RecordData, readRecord, updateRecord, withStale } from '../record/record.ts'
+import { type Job, jobTitle, membersAfter, targetOf } from '../record/job.ts'
+import {
+  type MemberRecord,
+  type RecordData,
+  readRecord,
+  updateRecord,
+  withoutStale,
+  withStale,
+} from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
-import { convert } from '../stack/balance.ts'
+import { convert, makeRoom } from '../stack/balance.ts'
 import { impureChunks, readChunkTable, readSuperblock, syncCommand } from '../stack/btrfs.ts'
 import { memberRecord } from '../stack/identify.ts'
 import { removeDevice } from '../stack/leave.ts'
 import { mountAt } from '../stack/mount.ts'
-import { replaceDevice } from '../stack/replace.ts'
+import { replaceDevice, replaceState } from '../stack/replace.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { forgetProgress, type Progress, progressNotes, progressOf } from './progress.ts'
@@ -31,11 +38,10 @@ export const cannotMove = async (vault: Vault, supervisor: Supervisor): Promise<
   if (mounted === null || mounted.readOnly) return `${name} is not mounted for writing`
   const record = await readRecord(vault.paths.record)
   const job = record?.job
-  // Whoever is replaced may be dead: that is what the verb is for.
-  const needed = Object.keys(record?.members ?? {}).filter(
-    (member) => job?.kind !== 'replace' || member !== job.leaves,
-  )
-  for (const member of [...needed, ...(job?.kind === 'replace' && job.joins ? [job.joins] : [])]) {
+  // Whoever goes may be dead: that is what such a change is for.
+  const needed = Object.keys(record?.members ?? {}).filter((member) => member !== job?.leaves)
+  const target = targetOf({ ...(job ? { job } : {}) })
+  for (const member of [...needed, ...(target ? [target] : [])]) {
     if ((await findByBackend(memberId(name, member))) === null) return `${member} takes no part`
     if ((await supervisor.probe(parkUnit(name, member))).is === 'present') return `${member} does not answer`
   }
@@ -133,7 +139,7 @@ const removeMember = async ({ vault, record, signal, seen }: Work, member: strin
       },
     })
   }
-  await updateRecord(vault.paths.record, (now) => retiring(without(now, member)))
+  await updateRecord(vault.paths.record, (now) => retiring(withoutStale(without(now, member), member)))
 }
 
 /** A newcomer that the kernel took in without our having noted it. @returns its number, or null when it was not */
@@ -156,7 +162,9 @@ const replaceMember = async ({ vault, record, job, signal, seen }: Work): Promis
   const began = performance.now()
   const done = await readSuperblock(vault.local, target, false)
   // Killed between the kernel's end and our note of it.
-  if (done?.fsid !== record.fsid || done.devid !== old.devid)
+  if (done?.fsid !== record.fsid || done.devid !== old.devid) {
+    if ((await replaceState(vault.local, mount.at)).is !== 'running')
+      await makeRoom(vault.local, mount.at, signal)
     await replaceDevice(vault.local, {
       at: mount.at,
       device: old.devid,
@@ -165,6 +173,7 @@ const replaceMember = async ({ vault, record, job, signal, seen }: Work): Promis
       signal,
       seen: (share) => seen(progressOf('copy', { began, share, done: 0, corrected: 0 })),
     })
+  }
   await resizeToFull(vault.local, mount.at, old.devid)
   const newcomer = await identityOf(vault, joins, old)
   await updateRecord(vault.paths.record, (now) => {

@@ -1,9 +1,12 @@
 import { Exit, Fault } from '../../fault.ts'
-import { type Member, type Redundancy, spareCopies } from '../../profile/profile.ts'
+import { memberId, parkUnit } from '../../names.ts'
+import { type Member, type Profile, type Redundancy, spareCopies } from '../../profile/profile.ts'
 import { writeProfile } from '../../profile/write.ts'
 import { type Job, jobTitle } from '../../record/job.ts'
 import { updateRecord } from '../../record/record.ts'
+import { findByBackend } from '../../stack/attach/sysfs.ts'
 import { mountAt } from '../../stack/mount.ts'
+import type { Supervisor } from '../../stack/supervise.ts'
 import type { Context } from '../context.ts'
 import type { Edited } from './newcomer.ts'
 
@@ -43,6 +46,32 @@ export const redundancyOf = (text: string): Redundancy => {
   )
 }
 
+/** Whether it takes no part, or its server has been silent for longer than patience. */
+export const isDead = async ({ profile, supervisor }: Context, member: string): Promise<boolean> =>
+  (await findByBackend(memberId(profile.vault, member))) === null ||
+  (await isParked(supervisor, profile, member))
+
+const isParked = async (supervisor: Supervisor, { vault }: Profile, member: string): Promise<boolean> =>
+  (await supervisor.probe(parkUnit(vault, member))).is === 'present'
+
+/**
+ * The allocator would put new chunks onto a device that is attached and answers with errors; of one that is not there it
+ * knows.
+ * @throws Fault 7
+ */
+export const refuseParked = async ({ profile, supervisor }: Context, member: string): Promise<void> => {
+  if (!(await isParked(supervisor, profile, member))) return
+  const { vault } = profile
+  throw new Fault(
+    Exit.decide,
+    `${member} does not answer, and storing less of everything could put some of it there`,
+    {
+      stands: 'nothing was changed',
+      next: `cloudvault down ${vault}, then cloudvault up ${vault} --degraded=rw, then the same command; or cloudvault replace ${vault} ${member} --with name=…,ssh=…`,
+    },
+  )
+}
+
 /** @throws Fault 7 when the vault is not mounted for writing, is being mended, or another change is under way */
 export const mayBegin = async (context: Context): Promise<void> => {
   const { profile, record } = context
@@ -64,17 +93,17 @@ export const mayBegin = async (context: Context): Promise<void> => {
     })
 }
 
-/** @throws Fault 7 while a copy is known to be behind: data would be moved from a member that may lack it */
-export const mustBeWhole = ({ profile, record }: Context): void => {
-  if (!record?.resilver) return
-  throw new Fault(
-    Exit.decide,
-    `${record.resilver.members.join(', ')} missed writes and is being made equal`,
-    {
-      stands: 'nothing was changed',
-      next: `cloudvault resilver ${profile.vault}   (shows how far it is), then the same command`,
-    },
-  )
+/**
+ * @param leaves who goes may have missed writes: nothing is taken from it that others have
+ * @throws Fault 7 while a copy is known to be behind: data would be moved from a member that may lack it
+ */
+export const mustBeWhole = ({ profile, record }: Context, leaves?: string): void => {
+  const behind = record?.resilver?.members.filter((name) => name !== leaves) ?? []
+  if (behind.length === 0) return
+  throw new Fault(Exit.decide, `${behind.join(', ')} missed writes and is being made equal`, {
+    stands: 'nothing was changed',
+    next: `cloudvault resilver ${profile.vault}   (shows how far it is), then the same command`,
+  })
 }
 
 /**
