@@ -163,7 +163,8 @@ const replaceMember = async ({ vault, record, job, signal, seen }: Work): Promis
   const done = await readSuperblock(vault.local, target, false)
   // Killed between the kernel's end and our note of it.
   if (done?.fsid !== record.fsid || done.devid !== old.devid) {
-    if ((await replaceState(vault.local, mount.at)).is !== 'running')
+    // Not with a dead one: what is stored anew could be put onto it.
+    if (!job.failing && (await replaceState(vault.local, mount.at)).is !== 'running')
       await makeRoom(vault.local, mount.at, signal)
     await replaceDevice(vault.local, {
       at: mount.at,

@@ -38,10 +38,18 @@ export const buildLoops = (): Promise<unknown> =>
     },
   })
 
-/** @param lab with a vault "photos"; where `up` or `down` are tried it has to be created */
-export const loop = async (lab: Lab, work: readonly Loop[], deadlineMs: number): Promise<Looped> => {
+/**
+ * @param lab with a vault "photos"; where `up` or `down` are tried it has to be created
+ * @param newcomer the server that `add` is told of: "name=gra,ssh=…"
+ */
+export const loop = async (
+  lab: Lab,
+  work: readonly Loop[],
+  deadlineMs: number,
+  newcomer?: string,
+): Promise<Looped> => {
   const [node = '', program = ''] = lab.client.cloudvaultArgv([])
-  const job = { self: [node, program], vault: 'photos', member: 'fsn', work }
+  const job = { self: [node, program], vault: 'photos', member: 'fsn', work, newcomer }
   const argv = [node, `${lab.client.repository}/${outfile}`, JSON.stringify(job)]
   const ran = await lab.client.run(argv, { deadlineMs })
   return JSON.parse(ran.stdout.trim().split('\n').at(-1) ?? '{}') as Looped

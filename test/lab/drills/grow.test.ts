@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect } from 'vitest'
+import { buildLoops, loop, pointsShown } from '../loops.ts'
 import { labProfile, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 import { everyFileIsRight, rightAlone, status } from './work.ts'
@@ -9,6 +10,9 @@ const lab = useLab({ servers: 2 })
 /** Over a line of 1 MB/s these take long enough to be killed in the middle. */
 const mebibytes = 48
 
+/** The loops go round some 200 times. */
+const patience = 60 * 60_000
+
 beforeAll(async () => {
   await labProfile(lab())
   const both = await lab().client.readFile('/etc/cloudvault/photos.yaml')
@@ -17,6 +21,7 @@ beforeAll(async () => {
   await verb(lab(), ['provision', 'photos'])
   await verb(lab(), ['create', 'photos', '--confirm', 'photos'])
   await verb(lab(), ['up', 'photos'])
+  await buildLoops()
 }, 600_000)
 
 afterAll(async () => {
@@ -42,39 +47,54 @@ const grownBy = async (share: number, seconds: number): Promise<number> => {
   throw new Error(`not seen to be at ${share}: ${JSON.stringify(last)}`)
 }
 
-drill(32, lab, async () => {
-  const { client } = lab()
-  const gra = lab().server('gra')
-  await client.run(
-    `for i in 1 2 3 4; do head -c ${mebibytes / 4}M /dev/urandom > /vault/photos/big-$i; done; sync -f /vault/photos
+drill(
+  32,
+  lab,
+  async () => {
+    const { client } = lab()
+    const gra = lab().server('gra')
+    await client.run(
+      `for i in 1 2 3 4; do head -c ${mebibytes / 4}M /dev/urandom > /vault/photos/big-$i; done; sync -f /vault/photos
      sha256sum /vault/photos/big-* > /root/sums; cp /root/sums /tmp/sums; sync`,
-    { deadlineMs: 300_000 },
-  )
-  await gra.shape({ mbit: 8 })
-  const growing = client.start(
-    client.cloudvaultArgv([
-      ...['add-mirror', 'photos', '--member', 'name=gra,ssh=vps-gra,provider=ovh', '--yes'],
-      ...['--accept-host-key', `gra=${gra.hostKeyFingerprint}`],
-    ]),
-  )
-  const first = await grownBy(0.05, 300)
-  // The verb, the monitor, and the btrfs that the kernel works for: all that a person might kill.
-  await client.run(`for p in /proc/[0-9]*; do
+      { deadlineMs: 300_000 },
+    )
+    await gra.shape({ mbit: 8 })
+    const growing = client.start(
+      client.cloudvaultArgv([
+        ...['add-mirror', 'photos', '--member', 'name=gra,ssh=vps-gra,provider=ovh', '--yes'],
+        ...['--accept-host-key', `gra=${gra.hostKeyFingerprint}`],
+      ]),
+    )
+    const first = await grownBy(0.05, 300)
+    // The verb, the monitor, and the btrfs that the kernel works for: all that a person might kill.
+    await client.run(`for p in /proc/[0-9]*; do
     grep -aqE 'cloudvault.js.(add-mirror|monitor)|btrfs.balance' $p/cmdline 2>/dev/null && kill -9 \${p#/proc/}; done; true`)
-  await growing.wait()
-  const second = await grownBy(Math.min(0.9, first + 0.05), 300)
-  await client.kill()
-  await client.boot()
-  await client.run('cp /root/sums /tmp/sums')
-  await verb(lab(), ['up', 'photos'])
-  await gra.shape(null)
-  const resumed = await client.cloudvault(['resume', 'photos'], { deadlineMs: 600_000 })
-  // The monitor goes on by itself, and may be done before anybody asks.
-  expect([0, 7], resumed.stderr).toContain(resumed.code)
-  expect((await status(lab())).verdict).toBe('healthy')
-  await everyFileIsRight(lab())
-  await verb(lab(), ['down', 'photos'])
-  const files = await rightAlone(lab(), 'gra')
-  const percent = (share: number): string => `${Math.round(share * 100)} %`
-  return `killed at ${percent(first)}, power cut at ${percent(second)}, never called healthy; done after the next up; ${files} files right on gra alone`
-})
+    await growing.wait()
+    const second = await grownBy(Math.min(0.9, first + 0.05), 300)
+    await client.kill()
+    await client.boot()
+    await client.run('cp /root/sums /tmp/sums')
+    await verb(lab(), ['up', 'photos'])
+    await gra.shape(null)
+    const resumed = await client.cloudvault(['resume', 'photos'], { deadlineMs: 600_000 })
+    // The monitor goes on by itself, and may be done before anybody asks.
+    expect([0, 7], resumed.stderr).toContain(resumed.code)
+    expect((await status(lab())).verdict).toBe('healthy')
+    await everyFileIsRight(lab())
+    await verb(lab(), ['down', 'photos'])
+    const files = await rightAlone(lab(), 'gra')
+    const looped = await loop(
+      lab(),
+      (['remove', 'add'] as const).map((verb) => ({ verb, kinds: ['fail', 'SIGKILL'] as const })),
+      patience,
+      `name=gra,ssh=vps-gra,provider=ovh,size=512MiB,host-key=${gra.hostKeyFingerprint}`,
+    )
+    expect(looped.surprises).toEqual([])
+    for (const verb of ['add', 'remove'])
+      for (const kind of ['fail', 'SIGKILL'])
+        expect(looped.points[verb]?.[kind] ?? 0, `${verb} ${kind}`).toBeGreaterThan(10)
+    const percent = (share: number): string => `${Math.round(share * 100)} %`
+    return `killed at ${percent(first)}, power cut at ${percent(second)}, never called healthy; done after the next up; ${files} files right on gra alone; ${pointsShown(looped)}`
+  },
+  patience,
+)

@@ -174,17 +174,36 @@ const everyCreate = async (kind: Kind): Promise<number> => {
   return points
 }
 
+/** One member comes and goes again, on a vault that stays mounted; every run goes on where the one before was hit. */
+const everyChange = async (verb: 'add' | 'remove', kind: Kind): Promise<number> => {
+  await calm('up', notUp)
+  if ((verb === 'remove') !== trial.hasNewcomer()) await calm(verb === 'add' ? 'remove' : 'add', notUp)
+  const before = hashOf(vault)
+  let points = 0
+  if (kind === 'SIGKILL') points = await trial.killed(verb, most)
+  else {
+    for (let run = 0; run < most; run++)
+      if ((await trial.once(verb, 'next', kind, notUp)) || faults.hit === '') break
+    points = faults.tried.size
+  }
+  if (hashOf(vault) !== before) trial.surprise(`${verb}, ${kind}: the files are not what they were`)
+  return points
+}
+
 const tries: Record<string, (kind: Kind) => Promise<number>> = {
   provision: everyProvision,
   create: everyCreate,
   up: (kind) => upOrDown('up', kind),
   down: (kind) => upOrDown('down', kind),
+  add: (kind) => everyChange('add', kind),
+  remove: (kind) => everyChange('remove', kind),
 }
 
 if (job.killed) await trial.beKilled(job.killed)
 const points: Record<string, Record<string, number>> = {}
 const seconds: Record<string, number> = {}
-if (job.work.some(({ verb }) => verb === 'up' || verb === 'down')) {
+const stands = (verb: Verb): boolean => ['up', 'down', 'add', 'remove'].includes(verb)
+if (job.work.some(({ verb }) => stands(verb))) {
   await calm('up', notUp)
   fill(vault)
 }
@@ -196,6 +215,6 @@ for (const { verb, kinds } of job.work) {
     seconds[`${verb} ${kind}`] = Math.round((performance.now() - began) / 1000)
   }
 }
-if (job.work.some(({ verb }) => verb === 'up' || verb === 'down')) await calm('down', downJudge)
+if (job.work.some(({ verb }) => stands(verb))) await calm('down', downJudge)
 process.stdout.write(`${JSON.stringify({ points, seconds, surprises: trial.surprises })}\n`)
 process.exit(0)

@@ -1,20 +1,25 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { addMirrorVerb } from '../../../src/cli/add-mirror.ts'
 import { createVerb } from '../../../src/cli/create.ts'
 import { downVerb } from '../../../src/cli/down.ts'
 import { provisionVerb } from '../../../src/cli/provision.ts'
 import { realWorld } from '../../../src/cli/real-world.ts'
+import { removeMirrorVerb } from '../../../src/cli/remove-mirror.ts'
+import { resumeVerb } from '../../../src/cli/resume.ts'
 import { unprovisionVerb } from '../../../src/cli/unprovision.ts'
 import { upVerb } from '../../../src/cli/up.ts'
 import type { World } from '../../../src/cli/world.ts'
 import { Exit, Fault } from '../../../src/fault.ts'
 import { LocalHost } from '../../../src/host/local.ts'
 import { type RemoteHost, resolveSsh } from '../../../src/host/ssh.ts'
+import { vaultPaths } from '../../../src/record/paths.ts'
+import { readRecord } from '../../../src/record/record.ts'
 import { Faults, type Hitting, type Kind, strike } from './faults.ts'
 
 /** Runs verbs inside the lab's client, something happening to them on the way, and notes what surprises. */
 
-export type Verb = 'provision' | 'unprovision' | 'create' | 'up' | 'down'
+export type Verb = 'provision' | 'unprovision' | 'create' | 'up' | 'down' | 'add' | 'remove'
 
 export interface Job {
   /** How cloudvault is started again in the background. */
@@ -22,6 +27,8 @@ export interface Job {
   readonly vault: string
   /** The one member that `provision` is tried on. */
   readonly member: string
+  /** What `add` is told of the server that comes, and `remove` takes away again: "name=gra,ssh=…". */
+  readonly newcomer?: string
 }
 
 /** Above what any run takes; a run that never ends is a surprise, too. */
@@ -79,7 +86,7 @@ export class Trial {
 
   /** Runs the verb as main.ts would, in a world of its own. */
   run(verb: Verb): Promise<number> {
-    const { vault, member } = this.job
+    const { vault, member, newcomer = '' } = this.job
     const world = this.#world()
     switch (verb) {
       case 'provision':
@@ -92,7 +99,32 @@ export class Trial {
         return upVerb(world, vault, {})
       case 'down':
         return downVerb(world, vault, {})
+      case 'add':
+        return this.#goOn(world, () => addMirrorVerb(world, vault, { member: this.#newcomer(), yes: true }))
+      case 'remove':
+        return this.#goOn(world, () =>
+          removeMirrorVerb(world, vault, nameOf(newcomer), { mirror: 'single', confirm: vault }),
+        )
     }
+  }
+
+  /** As a person would: what was begun is resumed, else it is begun. */
+  async #goOn(world: World, begin: () => Promise<number>): Promise<number> {
+    const { vault } = this.job
+    const record = await readRecord(vaultPaths(vault, process.env).record)
+    return record?.job ? resumeVerb(world, vault, {}) : begin()
+  }
+
+  /** Cut off between the profile and the record, the newcomer stands in the profile: then its name is enough. */
+  #newcomer(): string {
+    const { newcomer = '' } = this.job
+    return this.hasNewcomer() ? nameOf(newcomer) : newcomer
+  }
+
+  /** Whether it stands in the profile. */
+  hasNewcomer(): boolean {
+    const { vault, newcomer = '' } = this.job
+    return readFileSync(`/etc/cloudvault/${vault}.yaml`, 'utf8').includes(`name: ${nameOf(newcomer)}\n`)
   }
 
   #world(): World {
@@ -171,6 +203,8 @@ export class Trial {
     process.exit(0)
   }
 }
+
+const nameOf = (newcomer: string): string => /^name=(\w+)/.exec(newcomer)?.[1] ?? ''
 
 const ended = (child: ChildProcess): Promise<NodeJS.Signals | null> =>
   new Promise((resolve) => child.once('close', (_, signal) => resolve(signal)))
