@@ -61,7 +61,8 @@ export const keyVerb = async (
     const slots = await listSlots(world.local, keyringOf(context.vault))
     const kit = action === 'list' ? null : await renewKit(context)
     const kept = (await findCredential(bootCredential(context.profile.vault))) !== null
-    tell(world, context, { ...done, action, slots, kit, kept }, options.json === true)
+    const escrowed = context.record?.escrow !== undefined
+    tell(world, context, { ...done, action, slots, kit, escrowed, kept }, options.json === true)
     return Exit.ok
   } finally {
     await context.close()
@@ -197,6 +198,8 @@ interface Told extends Done {
   readonly action: string
   readonly slots: readonly Slot[]
   readonly kit: string | null
+  /** The servers hold opaque copies of an older kit. */
+  readonly escrowed: boolean
   /** `enable` keeps a passphrase for the boot. */
   readonly kept: boolean
 }
@@ -214,10 +217,14 @@ const tell = (world: World, context: Context, told: Told, json: boolean): void =
   }
   const lines = slots.map((slot) => `slot ${slot.number}  ${slot.kind}  ${slot.kdf}`)
   if (action !== 'list') lines.push(`${vault}: ${told.said}`, kitLine(vault, kit))
+  if (told.escrowed && action !== 'list') lines.push(escrowLine(vault))
   if (told.kept && action !== 'list') lines.push(keptLine(vault))
   if (recovery) lines.push(`recovery key, shown this once; keep it away from the servers:`, recovery)
   world.stdout.write(`${lines.join('\n')}\n`)
 }
+
+const escrowLine = (vault: string): string =>
+  `next: cloudvault escrow ${vault}   (the copies on the servers open with what opened them before)`
 
 const keptLine = (vault: string): string =>
   `next: cloudvault enable ${vault}   (makes sure that the passphrase kept for the boot still opens it)`

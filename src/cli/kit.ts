@@ -47,7 +47,7 @@ export const kitVerb = async (world: World, name: string, options: KitOptions): 
 }
 
 /** Keyring, headers and the tar of both, with room to spare. */
-const kitRoom = 16 * 1024 * 1024
+export const kitRoom = 16 * 1024 * 1024
 
 export const keepItElsewhere =
   '  Copy it to a place that is neither this machine nor one of the servers. With it and the passphrase\n' +

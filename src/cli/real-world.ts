@@ -32,7 +32,10 @@ export const realWorld = (local: LocalMachine = new LocalHost(process.env)): Wor
   }
 }
 
-const pinOf = (profile: Profile, member: Member): string => {
+const pinOf = (
+  profile: Pick<Profile, 'vault' | 'path'>,
+  member: Pick<Member, 'name' | 'hostKey'>,
+): string => {
   if (member.hostKey) return member.hostKey
   throw new Fault(Exit.trust, `the host key of ${member.name} is not pinned in ${profile.path}`, {
     member: member.name,

@@ -8,6 +8,7 @@ import { jsonLine } from '../ui/json.ts'
 import { compareKit, isPutBack, type Kit, type KitFile, openKit, putBack } from '../vault/restore.ts'
 import { consent } from './consent.ts'
 import { requireRoot } from './context.ts'
+import { kitOfSheet } from './escrow-fetch.ts'
 import type { World } from './world.ts'
 
 /**
@@ -18,6 +19,8 @@ import type { World } from './world.ts'
 export interface RestoreOptions {
   readonly dryRun?: boolean
   readonly json?: boolean
+  /** The escrow sheet of a kit that lies with the servers, or "-" for stdin. */
+  readonly sheet?: string
   /** Names of files as in the kit; all when empty. */
   readonly only?: readonly string[]
   /** The vault's name, typed: consent to replace what differs. */
@@ -27,16 +30,18 @@ export interface RestoreOptions {
 /** A keyring and a few headers, and copies of the replaced ones. */
 const restoreRoom = 32 * 1024 * 1024
 
-/** @throws Fault 2 not confirmed, 3 no kit or no room, 5 a damaged kit, 6 busy, 7 another vault of this name is here */
+/** @throws Fault 2 not confirmed, 3 no kit or no room, 4 no server of the sheet answers, 5 a damaged kit, 6 busy, 7 another vault of this name is here */
 export const restoreKitVerb = async (
   world: World,
-  file: string,
+  file: string | undefined,
   options: RestoreOptions,
 ): Promise<ExitCode> => {
-  requireRoot(world, 'restore-kit', file)
+  requireRoot(world, 'restore-kit', file ?? `--sheet ${options.sheet ?? 'FILE'}`)
+  if ((file === undefined) === (options.sheet === undefined)) throw whichKit()
   const folder = await mkdtemp(join(tmpdir(), 'cloudvault-kit-'))
   try {
-    const kit = await openKit(world.local, resolve(file), folder)
+    const escrowed = options.sheet === undefined ? null : await kitOfSheet(world, options.sheet, folder)
+    const kit = await openKit(world.local, escrowed ?? resolve(file ?? ''), folder)
     const paths = vaultPaths(kit.profile.vault, world.env)
     if (options.dryRun) {
       tell(world, kit, await chosen(world, kit, options), null, options)
@@ -53,6 +58,12 @@ export const restoreKitVerb = async (
     await rm(folder, { recursive: true, force: true })
   }
 }
+
+const whichKit = (): Fault =>
+  new Fault(Exit.usage, 'restore-kit takes one kit: a file, or the sheet of one that lies with the servers', {
+    stands: 'nothing was changed',
+    next: 'cloudvault restore-kit FILE   or   cloudvault restore-kit --sheet FILE',
+  })
 
 const restore = async (world: World, kit: Kit, paths: VaultPaths, options: RestoreOptions): Promise<void> => {
   const files = await chosen(world, kit, options)

@@ -14,7 +14,11 @@ export interface World {
    * @param deadlineMs for connecting and logging in; default 20,000
    * @throws Fault 4 unreachable, 5 host key differs or is not pinned.
    */
-  connect(profile: Profile, member: Member, deadlineMs?: number): Promise<RemoteHost>
+  connect(
+    profile: Pick<Profile, 'vault' | 'path'>,
+    member: Pick<Member, 'name' | 'ssh' | 'hostKey'>,
+    deadlineMs?: number,
+  ): Promise<RemoteHost>
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stdout: NodeJS.WritableStream & { isTTY?: boolean }
   readonly stderr: NodeJS.WritableStream & { isTTY?: boolean }

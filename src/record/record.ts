@@ -65,6 +65,8 @@ export interface RecordData {
     readonly uncorrectable: number
   }
   readonly kit?: { readonly path: string; readonly at: string }
+  /** When opaque copies of the kit were put on the servers. */
+  readonly escrow?: { readonly at: string }
 }
 
 export interface Opened {

@@ -31,18 +31,27 @@ export const inKit = {
  * @returns its path
  */
 export const writeKit = async (vault: Vault, directory: string): Promise<string> => {
+  const { paths } = vault
+  const kit = join(directory, basename(paths.kit))
+  // Not `install -d`, which changes the mode of a directory that is there already: somebody's /tmp, say.
+  await run(vault, ['mkdir', '-p', '-m', '0700', directory])
+  await packKit(vault, kit)
+  const written = { path: kit, at: new Date().toISOString() }
+  await updateRecord(paths.record, (record) => ({ ...record, kit: written }))
+  return kit
+}
+
+/** The kit as one file (mode 0600); nothing is noted. */
+export const packKit = async (vault: Vault, kit: string): Promise<void> => {
   const { profile, paths } = vault
   // What a run that was killed left; the vault's lock is ours.
   for (const name of await readdir(paths.state))
     if (/^kit-\w{6}$/.test(name)) await rm(join(paths.state, name), { recursive: true })
-  const kit = join(directory, basename(paths.kit))
   const beside = `${kit}.new`
   const scratch = await mkdtemp(join(paths.state, 'kit-'))
   try {
     await writeFile(join(scratch, inKit.runbook), runbook(profile, '/root/kit'), { mode: 0o600 })
     await run(vault, ['install', '-m', '0600', profile.path, join(scratch, inKit.profile)])
-    // Not `install -d`, which changes the mode of a directory that is there already: somebody's /tmp, say.
-    await run(vault, ['mkdir', '-p', '-m', '0700', directory])
     await run(vault, [
       ...['tar', '--create', '--file', beside, '--owner=root:0', '--group=root:0'],
       ...['--directory', scratch, inKit.runbook, inKit.profile],
@@ -56,9 +65,6 @@ export const writeKit = async (vault: Vault, directory: string): Promise<string>
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
-  const written = { path: kit, at: new Date().toISOString() }
-  await updateRecord(paths.record, (record) => ({ ...record, kit: written }))
-  return kit
 }
 
 /** The keys of the links: what they are called in the kit, and where they are on this machine. */

@@ -13,18 +13,34 @@ export const keysVerbs = (verb: Verb): void => {
     )
 
   verb(
-    'restore-kit <file>',
+    'escrow <name>',
+    'put an encrypted copy of the recovery kit on every server, and print the sheet that opens it',
+    [
+      'sudo cloudvault escrow photos | lp',
+      'sudo cloudvault restore-kit --sheet sheet.txt   # on a new machine',
+    ],
+  )
+    .addOption(dryRun())
+    .addOption(json())
+    .action((name: string, options: object) =>
+      runs(async () => (await import('../escrow.ts')).escrowVerb)(name, options),
+    )
+
+  verb(
+    'restore-kit [file]',
     'bring back from a recovery kit what is damaged or gone here, or everything on a new machine',
     [
       'sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar',
       'sudo cloudvault restore-kit /media/usb/photos-recovery-kit.tar --only headers/fsn.luks',
+      'sudo cloudvault restore-kit --sheet sheet.txt',
     ],
   )
+    .option('--sheet <file>', 'instead of a file: the sheet that escrow printed; - reads it from stdin')
     .option('--only <file>', 'nothing but this file of the kit; repeat it', collect, [])
     .addOption(dryRun())
     .addOption(json())
     .addOption(confirm())
-    .action((file: string, options: object) =>
+    .action((file: string | undefined, options: object) =>
       runs(async () => (await import('../restore-kit.ts')).restoreKitVerb)(file, options),
     )
 
