@@ -164,6 +164,9 @@ const lyingAlone = async (): Promise<string> => {
   return `exit 8, and the ${met.damaged.length} of ${files} files that were lost by name`
 }
 
+/** Each takes up to half a minute on a busy machine; fewer of them are said to be fewer. */
+const points = Number(process.env.CLOUDVAULT_POINTS ?? 50)
+
 drill(
   39,
   lab,
@@ -181,15 +184,15 @@ drill(
     const told = await lab().client.readFile('/tmp/day')
     await lab().client.run(dumpKey)
     let checked = 0
-    const played = await playBack(lab(), gra(), 50, async (image, at) => {
+    const played = await playBack(lab(), gra(), points, async (image, at) => {
       const names = durableAt(told, at)
       checked += names.length
       await lab().client.run(['sh', '-c', openPoint, 'sh', lab().client.hostPath(image)], {
         input: names.join('\n'),
       })
     })
-    expect(played.points).toBeGreaterThanOrEqual(50)
-    expect(checked).toBeGreaterThan(50)
+    expect(played.points).toBeGreaterThanOrEqual(points)
+    expect(checked).toBeGreaterThan(points)
     await lab().client.run('rm -f /dev/shm/point.key')
     await asEver()
     return `${played.points} of ${played.flushes} flush points: each checks and mounts clean with every fsynced file (${checked} looked at)`
