@@ -18,6 +18,7 @@ const places = {
   yaml: ['src/profile', 'src/cli/init'],
   zod: ['src/profile'],
   koffi: ['src/stack/attach'],
+  uqr: ['src/ui/qr.ts'],
 }
 
 const files = (folder) =>

@@ -19,6 +19,7 @@ import type { PassphraseSource } from '../profile/profile.ts'
 import { keyringOf } from '../stack/home.ts'
 import { newPassword, password } from '../ui/ask.ts'
 import { jsonLine } from '../ui/json.ts'
+import { qrCode } from '../ui/qr.ts'
 import { writeKit } from '../vault/kit.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
@@ -62,7 +63,7 @@ export const keyVerb = async (
     const kit = action === 'list' ? null : await renewKit(context)
     const kept = (await findCredential(bootCredential(context.profile.vault))) !== null
     const escrowed = context.record?.escrow !== undefined
-    tell(world, context, { ...done, action, slots, kit, escrowed, kept }, options.json === true)
+    await tell(world, context, { ...done, action, slots, kit, escrowed, kept }, options.json === true)
     return Exit.ok
   } finally {
     await context.close()
@@ -204,7 +205,7 @@ interface Told extends Done {
   readonly kept: boolean
 }
 
-const tell = (world: World, context: Context, told: Told, json: boolean): void => {
+const tell = async (world: World, context: Context, told: Told, json: boolean): Promise<void> => {
   const { vault } = context.profile
   const { action, slots, kit } = told
   // Out of the Secret on purpose: this is the one place and the one time where it is shown.
@@ -215,11 +216,13 @@ const tell = (world: World, context: Context, told: Told, json: boolean): void =
     world.stdout.write(jsonLine({ schema: 'cloudvault.key/1', vault, action, slots, ...changed }))
     return
   }
+  const code = recovery ? await qrCode(world, recovery) : null
   const lines = slots.map((slot) => `slot ${slot.number}  ${slot.kind}  ${slot.kdf}`)
   if (action !== 'list') lines.push(`${vault}: ${told.said}`, kitLine(vault, kit))
   if (told.escrowed && action !== 'list') lines.push(escrowLine(vault))
   if (told.kept && action !== 'list') lines.push(keptLine(vault))
   if (recovery) lines.push(`recovery key, shown this once; keep it away from the servers:`, recovery)
+  if (code) lines.push(code)
   world.stdout.write(`${lines.join('\n')}\n`)
 }
 
