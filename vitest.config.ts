@@ -7,7 +7,7 @@ const lab = { testTimeout: patience, hookTimeout: patience, teardownTimeout: 60_
 
 /** Watches what a killed owner leaves until the next start of a lab sweeps it, so nobody may start one meanwhile. */
 const alone = 'test/lab/smoke.test.ts'
-/** Run by scripts/drill-run.mjs, which chooses among them and makes the scoreboard. */
+/** Run by scripts/board.mjs, which chooses among them and makes the scoreboard. */
 const drills = 'test/lab/drills/*.test.ts'
 
 /** Shell scripts are text, as esbuild's text loader makes them in the bundle. */
@@ -43,6 +43,10 @@ export default defineConfig({
         },
       },
       { extends: true, test: { ...lab, name: 'drills', include: [drills], maxWorkers: 2 } },
+      {
+        extends: true,
+        test: { ...lab, name: 'attacks', include: ['test/attacks/*.test.ts'], maxWorkers: 2 },
+      },
     ],
   },
 })

@@ -1,10 +1,10 @@
 // `npm test`: everything, from a fresh clone on a bare Debian 12 with Node and npm. Sets this machine up, then lint,
 // types, structure, packaging, unit tests, the lab, the quick drills and a minute of soak. Ends with the plain line "N passed, N failed".
 //   npm test                    all
-//   npm test -- --only unit     one part: checks, unit, fuzz, lab, drills or soak
+//   npm test -- --only unit     one part: checks, unit, fuzz, lab, drills, attacks or soak
 //   npm test -- --only lab NAME lab test files whose path contains NAME
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { drillTable, runDrills, scoreboard } from './drill-run.mjs'
+import { boards, quickRows, runRows, scoreboard } from './board.mjs'
 import { nodePackages, run, say, systemPackages } from './lib.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
@@ -36,6 +36,7 @@ if (wanted('checks')) {
   check('types', 'npx', ['--no-install', 'tsc', '-p', '.'])
   check('one-way imports, one place per library', process.execPath, ['scripts/imports.mjs'])
   check('dead code and unused packages', 'npx', ['--no-install', 'knip'])
+  check('dependencies', process.execPath, ['scripts/supply.mjs'])
 }
 check('build', process.execPath, ['scripts/build.mjs'])
 if (wanted('checks')) check('the packed tarball runs elsewhere', process.execPath, ['scripts/pack.mjs'])
@@ -86,12 +87,17 @@ if (wanted('lab')) {
   if (files.length === 0 || files.some((name) => !'test/lab/smoke.test.ts'.includes(name)))
     suite('lab', files)
 }
-if (wanted('drills')) {
-  say('drills, the quick half')
-  const drills = runDrills(drillTable().filter((row) => row.quick))
-  for (const line of scoreboard(drills)) console.log(line)
-  for (const { no, title, result } of drills) count(`drill ${no}: ${title}`, result === 'survived')
+/** Runs the quick rows of a board. @param seen drills that ran already */
+const board = ({ word, ...rest }, seen) => {
+  say(`${rest.name}, the quick half`)
+  const results = runRows({ word, ...rest }, quickRows(rest), seen)
+  for (const line of scoreboard(results)) console.log(line)
+  for (const { no, title, result } of results) count(`${word} ${no}: ${title}`, result === 'survived')
+  return results
 }
+
+const drills = wanted('drills') ? board(boards.drills, []) : []
+if (wanted('attacks')) board(boards.attacks, drills)
 
 if (wanted('soak'))
   check('soak, one minute of faults', process.execPath, ['scripts/soak.mjs', '--minutes', '1'])

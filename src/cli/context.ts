@@ -2,6 +2,7 @@ import { Receipt } from '../engine/receipt.ts'
 import { Exit, Fault } from '../fault.ts'
 import { requireRoom } from '../host/files.ts'
 import type { Command, Host } from '../host/host.ts'
+import { requirePrivate } from '../host/private.ts'
 import type { Secret } from '../host/secret.ts'
 import type { RemoteHost } from '../host/ssh.ts'
 import { unlockKeyring } from '../keyring/keyring.ts'
@@ -15,6 +16,7 @@ import { type RecordData, restoreCommand } from '../record/record.ts'
 import { showSession } from '../server/session.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { keyringOf } from '../stack/home.ts'
+import { refuseOldKeyring } from '../stack/keyring-age.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { password } from '../ui/ask.ts'
@@ -68,6 +70,7 @@ export class Context {
    * @param rebuild a damaged record counts as lost
    * @param touched also members that are about to come, or have just gone: their devices may stand
    * @param waitMs milliseconds that another cloudvault is waited for; default none
+   * @param goingDown takes away what stands, and needs no key: also when others could have changed our files
    * @throws Fault 2 profile, 3 no room for what must be written down, 5 damaged record, 6 another cloudvault is at work on it
    */
   static async open(
@@ -80,12 +83,15 @@ export class Context {
       readonly rebuild?: boolean
       readonly touched?: boolean
       readonly waitMs?: number
+      readonly goingDown?: boolean
     },
   ): Promise<Context> {
     const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
     // Typed inside the vault, we and what we start would be what keeps it busy.
     if (options.change) process.chdir('/')
+    if (options.change && !options.goingDown)
+      await requirePrivate('the state directory', paths.state, world.uid)
     const locks = options.change ? [await world.local.lock(paths.lock, profile.vault, options.waitMs)] : []
     const release = async (): Promise<void> => {
       for (const lock of locks) await lock.release()
@@ -164,6 +170,7 @@ export class Context {
         message: `Passphrase of ${vault}:`,
         flag: 'another passphrase source in the profile (file, command or credential)',
       })
+    await refuseOldKeyring(this.vault)
     const source = unlock.passphrase
     const passphrase = await passphraseFrom(source, this.#world, ask, bootCredential(vault))
     try {

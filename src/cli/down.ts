@@ -42,6 +42,7 @@ const shutdownTries = 5
 export const downVerb = async (world: World, name: string, options: DownOptions): Promise<ExitCode> => {
   requireRoot(world, 'down', name)
   const context = await Context.open(world, name, {
+    goingDown: true,
     change: true,
     touched: true,
     ...(options.stopping ? { waitMs: lockPatience } : {}),

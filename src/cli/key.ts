@@ -17,6 +17,7 @@ import {
 import { bootCredential } from '../names.ts'
 import type { PassphraseSource } from '../profile/profile.ts'
 import { keyringOf } from '../stack/home.ts'
+import { noteKeyring, refuseOldKeyring } from '../stack/keyring-age.ts'
 import { newPassword, password } from '../ui/ask.ts'
 import { jsonLine } from '../ui/json.ts'
 import { qrCode } from '../ui/qr.ts'
@@ -57,8 +58,10 @@ export const keyVerb = async (
   requireRoot(world, `key ${action}`, name)
   const context = await Context.open(world, name, { change: action !== 'list' })
   try {
+    await refuseOldKeyring(context.vault)
     const before = await listSlots(world.local, keyringOf(context.vault))
     const done = await work[action as Action]({ world, context, options, slots: before, slot })
+    if (action !== 'list' && context.record) await noteKeyring(context.paths)
     const slots = await listSlots(world.local, keyringOf(context.vault))
     const kit = action === 'list' ? null : await renewKit(context)
     const kept = (await findCredential(bootCredential(context.profile.vault))) !== null

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { requireRoom } from '../host/files.ts'
+import { requirePrivate } from '../host/private.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
+import { noteKeyring } from '../stack/keyring-age.ts'
 import { jsonLine } from '../ui/json.ts'
 import { compareKit, isPutBack, type Kit, type KitFile, openKit, putBack } from '../vault/restore.ts'
 import { consent } from './consent.ts'
@@ -47,6 +49,7 @@ export const restoreKitVerb = async (
       tell(world, kit, await chosen(world, kit, options), null, options)
       return Exit.ok
     }
+    await requirePrivate('the state directory', paths.state, world.uid)
     const lock = await world.local.lock(paths.lock, kit.profile.vault)
     try {
       await restore(world, kit, paths, options)
@@ -72,6 +75,8 @@ const restore = async (world: World, kit: Kit, paths: VaultPaths, options: Resto
   if (differing.length > 0) await consent(world, kit.profile.vault, options.confirm, consequence)
   if (files.some(isPutBack)) await requireRoom(paths.state, restoreRoom)
   const kept = await putBack(kit, files, paths.state)
+  // An older keyring was put back on purpose: somebody has just said so, or there was none.
+  if (files.some((one) => one.path === paths.keyring && isPutBack(one))) await noteKeyring(paths)
   tell(world, kit, files, kept, options)
 }
 

@@ -64,6 +64,8 @@ export interface RecordData {
     readonly corrected: number
     readonly uncorrectable: number
   }
+  /** How often the keyring had been changed when it was last used or changed here: an older one is refused. */
+  readonly keyring?: { readonly changes: number }
   readonly kit?: { readonly path: string; readonly at: string }
   /** When opaque copies of the kit were put on the servers. */
   readonly escrow?: { readonly at: string }

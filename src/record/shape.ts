@@ -20,8 +20,9 @@ export const isRecord = (data: unknown): data is RecordData =>
   absentOr(data.epochs, listOf(isEpoch)) &&
   absentOr(data.rollbacks, listOf(isRollback)) &&
   absentOr(data.scrub, isScrub) &&
-  absentOr(data.kit, (kit) => v.object(kit) && v.text(kit.path) && v.text(kit.at)) &&
-  absentOr(data.escrow, (escrow) => v.object(escrow) && v.text(escrow.at))
+  absentOr(data.escrow, (escrow) => v.object(escrow) && v.text(escrow.at)) &&
+  absentOr(data.keyring, (keyring) => v.object(keyring) && v.whole(keyring.changes)) &&
+  absentOr(data.kit, (kit) => v.object(kit) && v.text(kit.path) && v.text(kit.at))
 
 type Check = (value: unknown) => boolean
 

@@ -14,10 +14,13 @@ export const readRemote = async (host: Host, path: string): Promise<string | nul
   throw commandFailed(host.name, ['cat', path], output)
 }
 
-/** The length is counted: a connection that is cut looks like the end of the text, and half of it must not be renamed. */
+/**
+ * The length is counted: a connection that is cut looks like the end of the text, and half of it must not be renamed.
+ * A link that somebody put in the place of either file is replaced, never written through (-C: only a new file; -T).
+ */
 const putScript = [
-  'mkdir -p -m 0755 -- "$(dirname "$1")" && umask 077 && cat > "$1.new"',
-  '[ "$(wc -c < "$1.new")" -eq "$3" ] && chmod "$2" "$1.new" && mv -f "$1.new" "$1"',
+  'mkdir -p -m 0755 -- "$(dirname "$1")" && umask 077 && rm -f -- "$1.new" && set -C && cat > "$1.new"',
+  '[ "$(wc -c < "$1.new")" -eq "$3" ] && chmod "$2" "$1.new" && mv -fT -- "$1.new" "$1"',
 ].join(' && ')
 
 /** Its directory is made when it is missing. @param mode octal text: "0644" */

@@ -17,6 +17,7 @@ import {
 import { checkIdentities, readSuperblock, type Superblock } from './btrfs.ts'
 import { type Compared, compare, freshness } from './compare.ts'
 import { memberRecord } from './identify.ts'
+import { changesOf } from './keyring-age.ts'
 import { diverged, lacks, oldCopy, rolledBack, stranger } from './refuse.ts'
 import { allParked, type Silence } from './silence.ts'
 import type { Vault } from './vault.ts'
@@ -203,8 +204,10 @@ const superblocks = async (
  * proves nothing, so a state that an earlier crash left behind stays marked as such.
  */
 const markOpen = async (vault: Vault, { readOnly }: AssembleOptions): Promise<void> => {
+  const changes = await changesOf(vault.paths.keyring)
   await updateRecord(vault.paths.record, (record) => ({
     ...record,
+    keyring: { changes },
     open: {
       bootId: vault.bootId,
       since: new Date().toISOString(),

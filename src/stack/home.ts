@@ -1,5 +1,6 @@
 import { Exit, Fault } from '../fault.ts'
 import { checkKeyring, type Keyring } from '../keyring/keyring.ts'
+import { refuseOldKeyring } from './keyring-age.ts'
 import { checkHeader } from './luks.ts'
 import type { Vault } from './vault.ts'
 
@@ -15,6 +16,7 @@ export const keyringOf = (vault: Vault): Keyring => ({
 export const checkHome = async (vault: Vault): Promise<void> => {
   try {
     await checkKeyring(vault.local, keyringOf(vault))
+    await refuseOldKeyring(vault)
     for (const { name } of vault.profile.members) await checkHeader(vault, name)
   } catch (error) {
     if (!(error instanceof Fault) || error.exit === Exit.unreachable) throw error

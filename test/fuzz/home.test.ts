@@ -61,6 +61,7 @@ const record = {
     corrected: 0,
     uncorrectable: 0,
   },
+  keyring: { changes: 4 },
   kit: { path: '/root/usb/kit.tar', at: '2026-11-22T06:00:00Z' },
 }
 const found: Record<string, Held> = { fsn: { generation: 44, epoch }, gra: { generation: 29, epoch: null } }

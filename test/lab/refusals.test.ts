@@ -26,21 +26,4 @@ describe('up refuses', () => {
     expect(said).toContain(right)
     await labProfile(lab())
   })
-
-  const state = '/var/lib/cloudvault/photos'
-  /** Damages a file of this machine, looks at the refusal, and puts the file back as it was. */
-  const refusedWithout = async (file: string, damage: string, code: number): Promise<string> => {
-    await lab().client.run(`cp -a ${file} /root/saved && ${damage}`)
-    try {
-      return await refusedUp(lab(), code)
-    } finally {
-      await lab().client.run(`cp -a /root/saved ${file}`)
-    }
-  }
-
-  test("another member's header: exit 5, because what it shows is not this vault's disk", async () => {
-    const [fsn, gra] = [`${state}/headers/fsn.luks`, `${state}/headers/gra.luks`]
-    const said = await refusedWithout(fsn, `cp ${gra} ${fsn}`, 5)
-    expect(said).toContain("fsn does not serve this vault's disk")
-  })
 })

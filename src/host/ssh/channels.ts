@@ -63,12 +63,15 @@ export class SshChannels {
     ) {
       throw new Fault(Exit.missing, 'the SSH user may not use sudo without a password', {
         member: this.name,
-        next: 'log in as root, or allow it: echo "USER ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/cloudvault',
+        next:
+          'log in as root, or allow it: echo "USER ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/cloudvault' +
+          '   (once provisioned, /usr/local/lib/cloudvault/session is enough for up, status and down)',
         detail: output.stderr,
       })
     }
-    // 127 alone proves nothing: `command -v` in some shells ends with it as well.
-    if (output.code !== 127 || !/^env: .*No such file|(?:env|sudo): .*not found/m.test(output.stderr)) return
+    // 127 alone proves nothing: `command -v` in some shells ends with it as well. sudo itself ends with 1.
+    const unknown = /^env: .*No such file|^env: .*not found|^sudo: .*command not found/m.test(output.stderr)
+    if (!unknown || (output.code !== 127 && output.code !== 1)) return
     throw new Fault(Exit.missing, `${command.argv[0]} is not installed on the server`, {
       member: this.name,
       detail: output.stderr,
@@ -76,7 +79,8 @@ export class SshChannels {
   }
 
   #execute(command: Command, raise: boolean): Promise<Output> {
-    const line = shellLine([...(raise ? ['sudo', '-n'] : []), 'env', ...environment, ...command.argv])
+    // sudo right before the program: so sudoers may name the few that a login user may run (SECURITY.md).
+    const line = shellLine(['env', ...environment, ...(raise ? ['sudo', '-n'] : []), ...command.argv])
     const deadline = command.deadline ?? defaultDeadline
     const fail = (what: string): Fault => new Fault(Exit.unreachable, what, { member: this.name })
     return new Promise((resolve, reject) => {

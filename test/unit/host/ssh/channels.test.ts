@@ -72,7 +72,7 @@ describe('SshChannels', () => {
   test('asks sudo only when told to', async () => {
     const { ssh, lines } = channels((channel) => channel.exit(0))
     await ssh.run({ argv: ['id'] }, true)
-    expect(lines).toEqual([`sudo -n ${environment} id`])
+    expect(lines).toEqual([`${environment} sudo -n id`])
   })
 
   test('a channel that closes without an exit status is unknown, not failed', async () => {
