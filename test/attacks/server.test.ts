@@ -48,9 +48,8 @@ attack(28, lab, async () => {
   return `${tried} tries at two servers, IPv4 and IPv6: link ssh has no port, the port of link plain is silent; only SSH answers`
 })
 
-/** Down, and `up` has to say in bounded time and memory what is wrong with gra. */
+/** `up` has to say in bounded time and memory what is wrong with gra. */
 const upAgainst = async (code: number): Promise<{ readonly said: string; readonly cost: string }> => {
-  await verb(lab(), ['down', 'photos'])
   const seen = await measured(lab(), ['up', 'photos'])
   expect(`${seen.code} ${seen.stderr}`).toMatch(new RegExp(`^${code} `))
   expect(seen.mebibytes).toBeLessThan(300)
@@ -77,6 +76,7 @@ const instead = async (program: string, work: () => Promise<void>): Promise<void
 }
 
 attack(22, lab, async () => {
+  await verb(lab(), ['down', 'photos'])
   const seen: string[] = []
   for (const [what, words] of [
     ['lines', '"welcome to this server\\r\\n"'],
@@ -105,6 +105,7 @@ const forced = async (command: string, work: () => Promise<void>): Promise<void>
 }
 
 attack(23, lab, async () => {
+  await verb(lab(), ['down', 'photos'])
   const seen: string[] = []
   for (const [command, words] of [
     ['cat /dev/zero', 'sent more than 4 MiB'],
