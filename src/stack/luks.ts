@@ -84,9 +84,22 @@ export const openLuks = (
       table,
     ],
     settle: [table],
-    down: [{ on: vault.local, command: { argv: ['cryptsetup', 'close', name], deadline: 120_000 } }],
+    down: [
+      forget(vault, name),
+      { on: vault.local, command: { argv: ['cryptsetup', 'close', name], deadline: 120_000 } },
+    ],
   }
 }
+
+/**
+ * The kernel remembers a Btrfs device after the unmount, with its generation, and may refuse an older copy of it in the
+ * same boot (EEXIST): a disk that its provider restored, which is for us to judge. 1: it remembers none.
+ */
+const forget = (vault: Vault, name: string): Action => ({
+  on: vault.local,
+  command: { argv: ['btrfs', 'device', 'scan', '--forget', `/dev/mapper/${name}`] },
+  ok: [0, 1],
+})
 
 const check = (vault: Vault, text: string, call: () => Promise<void>): Action => ({
   on: vault.local,
