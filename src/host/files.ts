@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
 
 /**
@@ -81,5 +82,37 @@ export const requireRoom = async (directory: string, bytes: number): Promise<voi
     throw unwritable('the state directory', directory, error, directory).with({
       stands: 'nothing was changed',
     })
+  }
+}
+
+/** Reading, changing and writing a small file takes milliseconds; on a busy machine with a slow disk some seconds. */
+const changeMs = 20_000
+const changePauseMs = 10
+
+/**
+ * One process after the other: whoever makes the file `<path>.changing` may change `path`. flock(1) would be a child
+ * process for every change of a few bytes. What a killed process left behind is old soon, and then in nobody's way.
+ */
+export const oneByOne = async <T>(path: string, change: () => Promise<T>): Promise<T> => {
+  const mark = `${path}.changing`
+  for (;;) {
+    try {
+      await (await open(mark, 'wx', 0o600)).close()
+      break
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    const since = await stat(mark).then(
+      ({ mtimeMs }) => Date.now() - mtimeMs,
+      () => 0,
+    )
+    // A clock that was set back must not make it last for ever.
+    if (Math.abs(since) > changeMs) await rm(mark, { force: true })
+    else await sleep(changePauseMs)
+  }
+  try {
+    return await change()
+  } finally {
+    await rm(mark, { force: true })
   }
 }

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path'
 import { Exit, Fault } from '../fault.ts'
-import { readIfThere, unwritable, writeAtomic } from '../host/files.ts'
+import { oneByOne, readIfThere, unwritable, writeAtomic } from '../host/files.ts'
 import type { KnownEpoch } from './epoch.ts'
 import type { Job } from './job.ts'
 import { isRecord } from './shape.ts'
@@ -112,16 +112,24 @@ export const readRecord = async (path: string): Promise<RecordData | null> => {
   return data
 }
 
-/** Two members may fall silent in the same moment: one change after the other, or the later one undoes the earlier. */
+/** Of this process, in the order in which they were asked for. */
 let changing: Promise<unknown> = Promise.resolve()
 
-/** Reads, changes, writes. @throws Fault 3 when there is no record */
+/**
+ * Reads, changes, writes. Two members may fall silent in the same moment, and the monitor and a verb both write: one change
+ * after the other, or the later one undoes the earlier.
+ * @throws Fault 3 when there is no record, or it cannot be written
+ */
 export const updateRecord = (path: string, change: (record: RecordData) => RecordData): Promise<void> => {
-  const changed = changing.then(async () => {
-    const record = await readRecord(path)
-    if (!record) throw new Fault(Exit.missing, `the record ${path} vanished`)
-    await writeRecord(path, change(record))
-  })
+  const changed = changing.then(() =>
+    oneByOne(path, async () => {
+      const record = await readRecord(path)
+      if (!record) throw new Fault(Exit.missing, `the record ${path} vanished`)
+      await writeRecord(path, change(record))
+    }).catch((error: unknown) => {
+      throw error instanceof Fault ? error : unwritable('the record', path, error)
+    }),
+  )
   changing = changed.catch(() => {})
   return changed
 }

@@ -220,7 +220,7 @@ const judge = (
 const jobNow = (job: Job): string =>
   ({
     prepare: `${jobTitle(job)}: begun, and nothing was moved yet`,
-    move: `${jobTitle(job)}: under way`,
+    move: `${jobTitle(job)}: ${job.trouble ? `cannot go on: ${job.trouble}` : 'under way'}`,
     retire: `${jobTitle(job)}: all data is in its place; what ${job.leaves} held is still to be taken away`,
   })[job.phase]
 

@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { oneByOne } from '../../../src/host/files.ts'
+
+/** The monitor and a verb change the same file: no change may be lost. */
+
+const count = async (path: string): Promise<number> => Number(await readFile(path, 'utf8'))
+const addOne = (path: string): Promise<void> =>
+  oneByOne(path, async () => {
+    const before = await count(path)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+    await writeFile(path, `${before + 1}`)
+  })
+const scratch = async (): Promise<string> => {
+  const path = join(await mkdtemp(join(tmpdir(), 'cv-files-')), 'number')
+  await writeFile(path, '0')
+  return path
+}
+
+test('changes of one process and of another come one after the other', async () => {
+  const path = await scratch()
+  const script = `import { oneByOne } from ${JSON.stringify(join(process.cwd(), 'out/unit/files.mjs'))}
+    import { readFile, writeFile } from 'node:fs/promises'
+    for (let i = 0; i < 40; i++) await oneByOne(process.argv[1], async () => {
+      await writeFile(process.argv[1], String(Number(await readFile(process.argv[1], 'utf8')) + 1)) })`
+  const { build } = await import('esbuild')
+  await build({
+    entryPoints: ['src/host/files.ts'],
+    outfile: 'out/unit/files.mjs',
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+  })
+  const other = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, path])
+  await Promise.all([other, ...Array.from({ length: 40 }, () => addOne(path))])
+  expect(await count(path)).toBe(80)
+})
+
+test('what a killed process left is in nobody’s way for long', async () => {
+  const path = await scratch()
+  await writeFile(`${path}.changing`, '')
+  const old = new Date(Date.now() - 60_000)
+  await utimes(`${path}.changing`, old, old)
+  await addOne(path)
+  expect(await count(path)).toBe(1)
+  expect(await readdir(join(path, '..'))).toEqual(['number'])
+})
+
+test('a change that fails gives the file back', async () => {
+  const path = await scratch()
+  await expect(oneByOne(path, () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+  await addOne(path)
+  expect(await count(path)).toBe(1)
+})
