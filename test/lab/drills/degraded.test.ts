@@ -148,9 +148,11 @@ const killAt = async (phase: 'mend' | 'mirror' | 'prove', children: boolean): Pr
     group() { cat /run/cloudvault/photos/cv-photos-monitor.pid; }
     works() { ps -eo args | grep -E '^btrfs (scrub (start|resume)|balance start)' >/dev/null; }
     ready() { grep -q '"phase": "${phase}"' ${record} && works && kill -0 -$(group) 2>/dev/null; }
-    end=$(($(date +%s) + 280)); while [ $(date +%s) -lt $end ]; do ready && break; sleep 0.05; done
-    ready || { echo "never saw ${phase}"; cat /run/cloudvault/photos/*.log ${record}; exit 1; }
-    kill -9 -$(group) ${children ? '$(pgrep -x btrfs)' : ''}`
+    end=$(($(date +%s) + 280))
+    while [ $(date +%s) -lt $end ]; do
+      if ready; then kill -9 -$(group) ${children ? '$(pgrep -x btrfs)' : ''}; exit 0; fi; sleep 0.05
+    done
+    echo "never saw ${phase}"; cat /run/cloudvault/photos/*monitor*.log ${record}; exit 1`
   await sh(script)
 }
 
