@@ -1,5 +1,3 @@
-import { stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
 import { findCredential } from '../keyring/credential.ts'
@@ -21,10 +19,10 @@ import { noteKeyring, refuseOldKeyring } from '../stack/keyring-age.ts'
 import { newPassword, password } from '../ui/ask.ts'
 import { jsonLine } from '../ui/json.ts'
 import { qrCode } from '../ui/qr.ts'
-import { writeKit } from '../vault/kit.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
 import { parsePassphrase } from './init/draft.ts'
+import { renewKit } from './renew-kit.ts'
 import type { World } from './world.ts'
 
 /**
@@ -63,6 +61,7 @@ export const keyVerb = async (
     const done = await work[action as Action]({ world, context, options, slots: before, slot })
     if (action !== 'list' && context.record) await noteKeyring(context.paths)
     const slots = await listSlots(world.local, keyringOf(context.vault))
+    // The kit holds the keyring: one from before this change opens with what opened it then.
     const kit = action === 'list' ? null : await renewKit(context)
     const kept = (await findCredential(bootCredential(context.profile.vault))) !== null
     const escrowed = context.record?.escrow !== undefined
@@ -190,13 +189,6 @@ const ownSlot = (vault: string, slot: number): Fault =>
 
 const usage = (message: string, next: string): Fault =>
   new Fault(Exit.usage, message, { stands: 'nothing was changed', next })
-
-/** The kit holds the keyring: a kit from before this change opens with what opened it then. @returns its path */
-const renewKit = async (context: Context): Promise<string | null> => {
-  const known = context.record?.kit?.path
-  if (!known || !(await stat(dirname(known)).catch(() => null))) return null
-  return writeKit(context.vault, dirname(known))
-}
 
 interface Told extends Done {
   readonly action: string

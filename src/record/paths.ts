@@ -30,6 +30,8 @@ export interface VaultPaths {
   readonly progress: string
   /** flock(1) on this file is held by who resilvers: the monitor, or a person's command. */
   readonly resilverLock: string
+  /** flock(1) on this file is held by who replaces the connection of a member. */
+  turn(member: string): string
   /** What the keeper runs when the machine goes down: see stack/keeper.ts. */
   readonly takeDown: string
   /** Where the parking server of a member listens. */
@@ -62,6 +64,7 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     run,
     progress: join(run, 'resilver.json'),
     resilverLock: join(run, 'resilver.lock'),
+    turn: (member) => join(run, `${member}.turn`),
     takeDown: join(run, 'take-down'),
     parkSocket: (member) => join(run, `${member}.park`),
     socket: (member) => join(run, `${member}.sock`),

@@ -4,6 +4,7 @@ import { Exit, Fault } from '../fault.ts'
 import type { Output } from '../host/host.ts'
 import { serverUser } from '../names.ts'
 import type { Disk } from '../profile/profile.ts'
+import { formatSize } from '../profile/units.ts'
 import { checkPath, run } from './files.ts'
 import type { Site } from './site.ts'
 
@@ -152,7 +153,11 @@ const checkFile = async (site: Site, disk: FileDisk): Promise<Finding> => {
   if (kind !== 'regular file' && kind !== 'regular empty file')
     return { is: 'differs', found: `${disk.path} is a ${kind}` }
   if (Number(size) !== disk.sizeBytes) {
-    return { is: 'differs', found: `${disk.path} has ${size} bytes, the profile says ${disk.sizeBytes}` }
+    return {
+      is: 'differs',
+      found: `${disk.path} has ${size} bytes, the profile says ${disk.sizeBytes}`,
+      next: `cloudvault resize ${site.vault} ${site.member.name} ${formatSize(disk.sizeBytes)}   (while the vault is up), or write the size it has into the profile`,
+    }
   }
   if (Number(blocks) * Number(blockSize) < disk.sizeBytes) {
     return {

@@ -175,7 +175,8 @@ export const tableDiffers = (table: string): string | null => {
   return null
 }
 
-const checkTable = async (local: Host, member: string, name: string): Promise<void> => {
+/** @throws Fault 5 when the kernel does not do what `formatHeader` asked for */
+export const checkTable = async (local: Host, member: string, name: string): Promise<void> => {
   const argv = ['dmsetup', 'table', name]
   const output = await local.run({ argv })
   if (output.code !== 0) throw commandFailed(local.name, argv, output)

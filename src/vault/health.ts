@@ -2,6 +2,7 @@ import type { LocalMachine } from '../host/host.ts'
 import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
 import { asRecorded, type Job, jobTitle, membersAfter } from '../record/job.ts'
+import { formatSize } from '../profile/units.ts'
 import type { VaultPaths } from '../record/paths.ts'
 import { type RecordData, sizesOf, wasCut } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
@@ -60,9 +61,7 @@ export const lookAt = async (given: Looked): Promise<StatusReport> => {
     at: new Date().toISOString(),
     vault: profile.vault,
     ...judged,
-    ...(judged.next.length === 0 && kit.state !== 'current'
-      ? { next: [`cloudvault kit ${profile.vault}`] }
-      : {}),
+    ...(judged.next.length === 0 ? { next: chores(profile, record, kit.state !== 'current') } : {}),
     redundancy: profile.filesystem.redundancy,
     providers: new Set(profile.members.map((member) => member.provider)).size,
     ...(mounted ? { mountedAt: profile.mount.at, readOnly: mounted.readOnly } : {}),
@@ -79,6 +78,17 @@ export const lookAt = async (given: Looked): Promise<StatusReport> => {
   }
 }
 
+/** What may wait, when nothing else is to be done. */
+const chores = ({ vault, members }: Profile, record: RecordData | null, kit: boolean): string[] => [
+  ...members.flatMap(({ name, disk }) => {
+    const { resizingTo } = record?.members[name] ?? {}
+    if (resizingTo === undefined) return []
+    const size = disk.kind === 'file' ? formatSize(resizingTo) : 'max'
+    return [`cloudvault resize ${vault} ${name} ${size}   (goes on where it was cut off)`]
+  }),
+  ...(kit ? [`cloudvault kit ${vault}`] : []),
+]
+
 const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Promise<MemberReport> => {
   const { profile, record, local, supervisor } = vault
   const known = record?.members[member.name]
@@ -86,6 +96,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
     name: member.name,
     provider: member.provider,
     ...(known ? { sizeBytes: known.sizeBytes, generation: known.generation } : {}),
+    ...(known?.resizingTo === undefined ? {} : { resizingTo: known.resizingTo, note: 'being resized' }),
   }
   const index = await findByBackend(memberId(profile.vault, member.name))
   const pump =

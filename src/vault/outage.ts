@@ -19,6 +19,7 @@ import { mirrored } from '../stack/silence.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { lostGenerations } from './behind.ts'
+import { inTurn, within } from './turn.ts'
 
 /**
  * One outage of one member, from the moment its link died to the moment it serves again. While patience lasts, what
@@ -126,34 +127,22 @@ const reconnected = async (
   stack: MemberStack,
   deadlineMs: number,
 ): Promise<'alive' | 'replaced' | Fault> => {
+  const { vault } = watch
   const { name } = stack.member
   const began = performance.now()
   try {
-    await within(deadlineMs, watch.vault.fence(name), name)
-    const left = Math.max(deadlineMs - (performance.now() - began), 1000)
-    const options = { deadlineMs: left }
-    const done = await reconnect(watch.vault, stack.member, stack.link, await sizesNow(watch, name), options)
-    return done ? 'replaced' : 'alive'
+    return await inTurn(vault, name, deadlineMs, async (waited) => {
+      const sizes = await sizesNow(watch, name)
+      if (waited && (await answers(vault, name, sizes))) return 'alive'
+      await within(deadlineMs, vault.fence(name), name)
+      const left = Math.max(deadlineMs - (performance.now() - began), 1000)
+      const done = await reconnect(vault, stack.member, stack.link, sizes, { deadlineMs: left })
+      return done ? 'replaced' : 'alive'
+    })
   } catch (error) {
     if (error instanceof Fault) return error
     throw error
   }
-}
-
-/** A fence that comes too late does no harm: the session has another nonce by then, and it is refused. */
-const within = async (ms: number, fence: Promise<void>, member: string): Promise<void> => {
-  const over = new AbortController()
-  const late = sleep(ms, true, { signal: over.signal }).catch(() => false)
-  const done = fence.then(
-    () => false,
-    (error: unknown) => {
-      if (over.signal.aborted) return false
-      throw error
-    },
-  )
-  const isLate = await Promise.race([done, late])
-  over.abort()
-  if (isLate) throw new Fault(Exit.unreachable, 'its server does not answer', { member })
 }
 
 /** The same session, and yet an older disk: noted, so that the copy is mended. */

@@ -41,6 +41,8 @@ export interface MemberReport {
   readonly device?: string
   readonly fillBytes?: number
   readonly sizeBytes?: number
+  /** A resize to this size was begun and is not finished. */
+  readonly resizingTo?: number
   /** Generation in this member's superblock; the last known one when the link is not up. */
   readonly generation?: number
   /** How many generations it lacks against the newest known; 0 when it has them all. */

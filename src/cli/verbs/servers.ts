@@ -25,4 +25,21 @@ export const serversVerbs = (verb: Verb): void => {
     .action((name: string, members: string[], options: object) =>
       runs(async () => (await import('../unprovision.ts')).unprovisionVerb)(name, members, options),
     )
+
+  verb(
+    'resize <name> <member> <size>',
+    "another size for a member's disk, live: larger, or smaller when what lies there fits elsewhere",
+    [
+      'sudo cloudvault resize photos fsn 200GiB --dry-run',
+      'sudo cloudvault resize photos fsn 50GiB --confirm photos   # smaller: its end is given up',
+      'sudo cloudvault resize photos fsn max                      # a block device that was made larger',
+    ],
+  )
+    .addOption(dryRun())
+    .addOption(json())
+    .option('--yes', 'grow without a question')
+    .addOption(confirm())
+    .action((name: string, member: string, size: string, options: object) =>
+      runs(async () => (await import('../resize.ts')).resizeVerb)(name, member, size, options),
+    )
 }
