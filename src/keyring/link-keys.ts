@@ -111,12 +111,24 @@ const tunnel: KeySet = {
   make: makeTunnel,
 }
 
+/** As swanctl reads it. */
+const makeSecret: KeySet['make'] = (_local, folder) =>
+  writeFile(
+    join(folder, 'ipsec.secret'),
+    `secrets {\n  ike-link {\n    secret = 0x${randomBytes(32).toString('hex')}\n  }\n}\n`,
+    { mode: 0o600 },
+  )
+
+const secret: KeySet = { files: ['ipsec.secret'], far: ['ipsec.secret'], make: makeSecret }
+
 const setOf = (link: Link): KeySet | null => {
   switch (link.kind) {
     case 'tls':
       return link.auth === 'psk' ? psk : certificates
     case 'wireguard':
       return tunnel
+    case 'ipsec':
+      return secret
     case 'ssh':
     case 'plain':
       return null

@@ -142,6 +142,7 @@ const openPorts: Readonly<Record<string, readonly ['tcp' | 'udp', number]>> = {
   plain: ['tcp', 10809],
   tls: ['tcp', 10809],
   wireguard: ['udp', 51820],
+  ipsec: ['udp', 4500],
 }
 
 const ports: CrossRule = ({ members }) => {

@@ -55,6 +55,7 @@ export type Link =
   | ({ readonly kind: 'plain' } & Port & Clients)
   | ({ readonly kind: 'tls'; readonly auth: 'psk' | 'x509' } & Port & Clients)
   | ({ readonly kind: 'wireguard' } & Port)
+  | ({ readonly kind: 'ipsec' } & Port & Clients)
 
 export type LinkOf<Kind extends Link['kind']> = Extract<Link, { kind: Kind }>
 

@@ -6,7 +6,6 @@ import type { Path } from './manual.ts'
  */
 
 const planned = new Set(['care', 'alerts', 'hooks', 'metrics', 'bandwidth'])
-const plannedLinks = new Set(['ipsec'])
 
 const mountOptions =
   'mount options are not a setting: nosuid, nodev, noatime and the compression are always set, and others (nodatacow, degraded, nobarrier, …) would break a promise'
@@ -48,14 +47,12 @@ const reasons: Readonly<Record<string, string>> = {
 /** Why a key is refused although it may look sensible; null when there is nothing better to say than "unknown". */
 export const refusedKeys = (block: Path, key: string): string | null => {
   if (planned.has(key)) return `${key} is not built yet in this version; delete it`
-  if (block.at(-1) === 'link' && plannedLinks.has(key)) return notBuilt(block, key)
   if (block.length === 0 && key === 'passphrase') return noSecrets
   return Object.hasOwn(reasons, key) ? (reasons[key] ?? null) : null
 }
 
-/** A word that will be a choice one day; null for any other. */
+/** A word that is no choice, and why; null for any other. */
 export const notBuilt = (path: Path, word: string): string | null => {
-  if (path.at(-1) === 'link' && plannedLinks.has(word)) return `${word} is not built yet; use ssh`
   if (path.at(-1) === 'mirror' && /^raid[056]$|^dup$/.test(word))
     return 'is not offered: its failure modes cannot keep the promises; use raid1, raid1c3, raid1c4, raid10 or single'
   return null

@@ -78,14 +78,16 @@ const diskOf = ({ file, size, device }: WrittenMember['disk']): Disk => {
 /** What nbd is registered for. */
 const nbdPort = 10809
 const wireguardPort = 51820
+const ipsecPort = 4500
 
 type WrittenLink = Exclude<NonNullable<WrittenMember['link']>, string>
 
 const linkOf = (link: NonNullable<WrittenMember['link']>): Link => {
   const written: WrittenLink = typeof link === 'string' ? { [link]: {} } : link
-  const { tls, wireguard, plain } = written
+  const { tls, wireguard, ipsec, plain } = written
   if (tls) return { kind: 'tls', ...portOf(tls, nbdPort), ...clientsOf(tls), auth: tls.auth ?? 'psk' }
   if (plain) return { kind: 'plain', ...portOf(plain, nbdPort), ...clientsOf(plain) }
+  if (ipsec) return { kind: 'ipsec', ...portOf(ipsec, ipsecPort), ...clientsOf(ipsec) }
   if (wireguard) return { kind: 'wireguard', ...portOf(wireguard, wireguardPort) }
   return { kind: 'ssh' }
 }

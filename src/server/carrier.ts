@@ -7,8 +7,9 @@ import type { Host, LocalMachine } from '../host/host.ts'
 import { farLinkFiles, linkFiles, linkKeysState, makeLinkKeys, readLinkKey } from '../keyring/link-keys.ts'
 import type { Link } from '../profile/profile.ts'
 import type { VaultPaths } from '../record/paths.ts'
+import { ipsecServerScript, ipsecUnit } from './carrier/ipsec.ts'
 import { tlsUnit } from './carrier/tls.ts'
-import { kernelHasWireguard, tunnelPort, wireguardScript, wireguardUnit } from './carrier/wireguard.ts'
+import { kernelHasWireguard, wireguardScript, wireguardUnit } from './carrier/wireguard.ts'
 import { putFile, readRemote, run } from './files.ts'
 import { placeOf, type Site } from './site.ts'
 
@@ -27,18 +28,22 @@ export interface Home {
 /** The line that the session script reads of it. */
 export const carrierFact = (link: Link): readonly string[] => {
   if (link.kind === 'tls') return [`carrier tls ${link.port} ${link.auth}`]
-  return link.kind === 'wireguard' ? [`carrier wireguard ${link.port}`] : []
+  return link.kind === 'wireguard' || link.kind === 'ipsec' ? [`carrier ${link.kind} ${link.port}`] : []
 }
+
+/** Port of the export inside a tunnel. */
+export const tunnelPort = 10809
 
 /** Where the export itself listens: the port inside a tunnel, the open one of a plain link, or null: a unix socket. */
 export const listensAt = (link: Link): number | null => {
   if (link.kind === 'plain') return link.port
-  return link.kind === 'wireguard' ? tunnelPort : null
+  return link.kind === 'wireguard' || link.kind === 'ipsec' ? tunnelPort : null
 }
 
 /** Programs that it needs on the server. */
 export const carrierPrograms = async (host: Host, link: Link): Promise<readonly string[]> => {
   if (link.kind === 'tls') return ['stunnel']
+  if (link.kind === 'ipsec') return ['ip', 'swanctl', 'charon-systemd']
   if (link.kind !== 'wireguard') return []
   return (await kernelHasWireguard(host)) ? ['wg', 'ip'] : ['wg', 'ip', 'wireguard-go']
 }
@@ -48,6 +53,11 @@ const textsOf = (site: Site): readonly (readonly [path: string, text: string])[]
   const { link } = site.member
   const { linkFile, etc } = placeOf(site)
   if (link.kind === 'tls') return [[linkFile, tlsUnit(site, link)]]
+  if (link.kind === 'ipsec')
+    return [
+      [linkFile, ipsecUnit(site)],
+      [`${etc}/ipsec.sh`, ipsecServerScript(site, link)],
+    ]
   if (link.kind !== 'wireguard') return []
   return [
     [linkFile, wireguardUnit(site)],

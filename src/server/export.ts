@@ -1,4 +1,4 @@
-import { serverUser } from '../names.ts'
+import { serverUser, tunnelOf } from '../names.ts'
 import { carrierFact, listensAt } from './carrier.ts'
 import { hardening } from './hardening.ts'
 import { sessionScriptPath } from './session.ts'
@@ -18,6 +18,7 @@ export const exportText = (site: Site, firewall: string): string => {
     `listen ${listensAt(link) ?? 'unix'}`,
     `firewall ${firewall}`,
     ...carrierFact(link),
+    ...addressOf(site).map((address) => `address ${address}`),
     '',
   ].join('\n')
 }
@@ -58,7 +59,12 @@ const serverLines = (site: Site, run: string): string[] => {
     ]
   }
   const port = listensAt(link)
-  const listen = port === null ? `--unix=${run}/export.sock` : `--port=${port}`
+  const listen =
+    port === null
+      ? `--unix=${run}/export.sock`
+      : `--port=${port}${addressOf(site)
+          .map((address) => ` --ipaddr=${address}`)
+          .join('')}`
   return [
     'Type=exec',
     `EnvironmentFile=${run}/config`,
@@ -95,3 +101,7 @@ const accessLines = (site: Site, run: string): string[] => {
 /** What serves into a tunnel has no other network. */
 const tunnelLine = (site: Site): string[] =>
   site.member.link.kind === 'wireguard' ? [`NetworkNamespacePath=/run/netns/${placeOf(site).id}`] : []
+
+/** Where nothing but a rule keeps others away it listens at one address. */
+const addressOf = (site: Site): string[] =>
+  site.member.link.kind === 'ipsec' ? [tunnelOf(site.vault, site.member.name).server] : []

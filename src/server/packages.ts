@@ -23,6 +23,8 @@ const packages: Readonly<Record<PackageManager, Readonly<Record<string, readonly
     wg: ['wireguard-tools'],
     'wireguard-go': ['wireguard-go'],
     ip: ['iproute2'],
+    swanctl: ['strongswan-swanctl'],
+    'charon-systemd': ['charon-systemd', 'libstrongswan-standard-plugins', 'libcharon-extra-plugins'],
   },
   dnf: {
     'nbd-server': ['nbd'],
@@ -104,7 +106,7 @@ export const packagesStep = async (site: Site, usesNft: boolean): Promise<Step> 
     needs: [],
     probe: () => probePrograms(site, wanted),
     up: [
-      ...(missing.includes('nbd-server') ? [maskDefaultService(site)] : []),
+      ...missing.flatMap((program) => defaultServices[program] ?? []).map((unit) => maskDefault(site, unit)),
       ...commands.slice(0, -1).map((argv): Action => manage(site, argv, [0, 100])),
       noteWhatIsNew(site, commands.at(-1) ?? [], names, installed),
       shared.mark('packages', 'making', () => merged(shared.get('packages')?.what, installed)),
@@ -189,21 +191,27 @@ const hasExportnameFilter = async (site: Site): Promise<boolean> => {
   return (await site.host.run({ argv: ['sh', '-c', look] })).code === 0
 }
 
+/** Services that Debian's packages start by themselves. */
+const defaultServices: Readonly<Record<string, string>> = {
+  'nbd-server': 'nbd-server.service',
+  'charon-systemd': 'strongswan.service',
+}
+
 /**
- * Debian's nbd-server package starts a service of its own. Masked before it is installed, it never runs; a service
- * that is there already belongs to somebody else and is left alone.
+ * Masked before its package is installed, such a service never runs; one that is there already belongs to somebody
+ * else and is left alone.
  */
-const maskDefaultService = (site: Site): CallAction => ({
+const maskDefault = (site: Site, unit: string): CallAction => ({
   on: site.host,
-  text: 'systemctl mask nbd-server.service   (when the package is new: its own service must not run)',
+  text: `systemctl mask ${unit}   (when the package is new: its own service must not run)`,
   call: async () => {
-    const known = await site.host.run({ argv: ['systemctl', 'cat', 'nbd-server.service'] })
+    const known = await site.host.run({ argv: ['systemctl', 'cat', unit] })
     if (known.code === 0) return
-    if (known.code !== 1)
-      throw commandFailed(site.host.name, ['systemctl', 'cat', 'nbd-server.service'], known)
-    await perform(site.shared.mark('mask', 'making', ['nbd-server.service']))
-    await perform(run(site.host, 'systemctl', 'mask', 'nbd-server.service'))
-    await perform(site.shared.mark('mask', 'made', ['nbd-server.service']))
+    if (known.code !== 1) throw commandFailed(site.host.name, ['systemctl', 'cat', unit], known)
+    const masked = merged(site.shared.get('mask')?.what, [unit])
+    await perform(site.shared.mark('mask', 'making', masked))
+    await perform(run(site.host, 'systemctl', 'mask', unit))
+    await perform(site.shared.mark('mask', 'made', masked))
   },
 })
 

@@ -37,7 +37,7 @@ matches "$id" 'cv-[a-z][a-z0-9-]{0,23}-[a-z][a-z0-9]{0,15}' || die 2 "session: b
 etc=/etc/cloudvault/$id run=/run/cloudvault/$id unit=$id.service
 [ -f "$etc/export" ] || die 3 "session: $id is not provisioned here"
 server=$(value "$etc/export" server) disk=$(value "$etc/export" disk)
-listen=$(value "$etc/export" listen) firewall=$(value "$etc/export" firewall)
+listen=$(value "$etc/export" listen) address=$(value "$etc/export" address) firewall=$(value "$etc/export" firewall)
 # What stands before the export, in a unit of its own, when that is more than a socket or a port: "tls PORT psk".
 carrier=$(value "$etc/export" carrier) link=$id-link.service
 carrier_kind=${carrier%% *} carrier_port=${carrier#* }
@@ -82,7 +82,7 @@ write_config() {
   nbd-server)
     {
       echo '[generic]'
-      if [ "$listen" = unix ]; then echo "unixsock = $socket"; else echo "port = $listen"; fi
+      if [ "$listen" = unix ]; then echo "unixsock = $socket"; else echo "port = $listen"; [ -z "$address" ] || echo "listenaddr = $address"; fi
       printf '[%s]\nexportname = %s\nflush = true\nfua = true\ntrim = true\n' "$nonce" "$disk"
     } >"$run/config"
     ;;

@@ -121,7 +121,7 @@ const unmask = (site: Site): Step => ({
   needs: [],
   probe: async () => ({ is: 'absent' }),
   up: [],
-  down: [run(site.host, 'systemctl', 'unmask', 'nbd-server.service')],
+  down: [run(site.host, 'systemctl', 'unmask', ...(site.shared.get('mask')?.what ?? []))],
 })
 
 /** Directories of our own names: removed when nothing but receipts is in them. */

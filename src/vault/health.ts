@@ -117,11 +117,7 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
     link: {
       kind: member.link.kind,
       state: latency === null ? 'down' : 'up',
-      ...(pump?.is === 'absent'
-        ? { note: 'its pump is not running' }
-        : latency === null
-          ? { note: parked ? parkedNote : 'no answer' }
-          : {}),
+      ...noteOf(member, pump?.is === 'absent', latency !== null, parked),
     },
     ...(latency === null ? {} : { latencyMs: Math.round(latency * 10) / 10 }),
     device: `/dev/nbd${index}`,
@@ -129,6 +125,17 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
     ...(block ? { generation: block.generation, fillBytes: block.allocatedBytes } : {}),
     mirror: mirrorState(profile, latency, errors),
   }
+}
+
+const noteOf = (
+  { link }: Member,
+  lame: boolean,
+  answers: boolean,
+  parked: boolean,
+): { readonly note?: string } => {
+  if (lame) return { note: 'its pump is not running' }
+  if (!answers) return { note: parked ? parkedNote : 'no answer' }
+  return link.kind === 'plain' ? { note: 'without authentication' } : {}
 }
 
 /** From the opened mapping; only asked for after the member has answered a read. */

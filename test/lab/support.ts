@@ -81,7 +81,7 @@ export const leftOnClient = async (lab: Lab): Promise<string[]> => {
     ls /dev/mapper | grep ^cv- | sed 's/^/mapping /'
     grep /vault/ /proc/self/mountinfo | sed 's/^/mounted /'
     ls /sys/class/net | grep ^cv | sed 's/^/tunnel /'
-    ps -eo args | grep -E 'ssh -N|^stunnel|^wireguard-go|cloudvault.js monitor' | grep -v grep | sed 's/^/process /'
+    ps -eo args | grep -E 'ssh -N|^stunnel|^wireguard-go|^charon|cloudvault.js monitor' | grep -v grep | sed 's/^/process /'
     ls /run/cloudvault/*/*.sock /run/cloudvault/*/*.pid 2>/dev/null | sed 's/^/file /'
     true`
   return lines((await lab.client.run(script)).stdout)
@@ -92,7 +92,7 @@ export const leftOnServer = async (server: LabServer): Promise<string[]> => {
   const script = `
     systemctl list-units --plain --no-legend --state=active,activating,failed 'cv-*' | sed 's/^/unit /'
     ls -d /run/cloudvault/cv-*/ 2>/dev/null | sed 's/^/run /'
-    ps -eo args | grep -E '^(/usr/(s)?bin/)?(nbd-server|nbdkit|stunnel|wireguard-go) ' | grep -v grep | sed 's/^/process /'
+    ps -eo args | grep -E '^(/usr/(s)?bin/)?(nbd-server|nbdkit|stunnel|wireguard-go|charon-systemd) ' | grep -v grep | sed 's/^/process /'
     ss -Hltn | awk '{print $4}' | grep -v ':22$' | sed 's/^/port /'
     true`
   return lines((await server.run(script)).stdout)

@@ -130,6 +130,7 @@ const linkComments: Record<string, string> = {
   ssh: 'nothing but the SSH port is open on the server',
   tls: 'TLS 1.3, one port is open to this machine',
   wireguard: 'a tunnel through one UDP port; our address may change',
+  ipsec: 'strongSwan through one UDP port, open to this machine',
   plain: 'NBD without authentication, pinned by a firewall',
 }
 

@@ -62,18 +62,23 @@ const wireguard = z
   .strictObject({ port: port(51820, 'UDP port of the tunnel'), address })
   .meta({ description: 'Port and address of the WireGuard link.', examples: [{ port: 51820 }] })
 
+const ipsec = z
+  .strictObject({ port: port(4500, 'UDP port of the tunnel'), address, clients })
+  .meta({ description: 'Port, address and clients of the IPsec link.', examples: [{ port: 4500 }] })
+
 export const link = z
   .union([
-    z.enum(['ssh', 'tls', 'wireguard', 'plain']),
+    z.enum(['ssh', 'tls', 'wireguard', 'ipsec', 'plain']),
     z.strictObject({
       tls: tls.optional(),
       wireguard: wireguard.optional(),
+      ipsec: ipsec.optional(),
       plain: plain.optional(),
     }),
   ])
   .meta({
     description:
-      'How bytes travel: ssh (default; nothing but port 22 is open), tls (stunnel, TLS 1.3, one port), wireguard (a tunnel; this machine’s address may change), or plain (NBD without authentication, pinned by a firewall).',
+      'How bytes travel: ssh (default; nothing but port 22 is open), tls (stunnel, TLS 1.3, one port), wireguard (a tunnel; this machine’s address may change), ipsec (strongSwan), or plain (NBD without authentication, pinned by a firewall).',
     examples: ['ssh', { tls: { port: 10809 } }],
     default: 'ssh',
   })

@@ -12,9 +12,6 @@ import script from './wireguard.sh'
  * address, and a client may change its own as it likes.
  */
 
-/** Port of the export inside the tunnel. */
-export const tunnelPort = 10809
-
 export interface TunnelEnd {
   readonly device: string
   /** Files with our key, the other side's, and the one that both add. */

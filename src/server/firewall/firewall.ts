@@ -1,6 +1,7 @@
 import type { Action, Finding, Step } from '../../engine/step.ts'
 import { Exit, Fault } from '../../fault.ts'
 import type { RemoteHost } from '../../host/ssh.ts'
+import { tunnelOf } from '../../names.ts'
 import type { Link, ServerMember } from '../../profile/profile.ts'
 import type { Site } from '../site.ts'
 import { detectFirewall, type FirewallKind } from './backend.ts'
@@ -14,9 +15,21 @@ export type Firewall = FirewallKind | 'none'
 export const chooseFirewall = async (host: RemoteHost, { link }: ServerMember): Promise<Firewall> => {
   if (link.kind === 'ssh') return 'none'
   const found = await detectFirewall(host)
+  if (link.kind === 'ipsec' && found !== 'nftables') throw unsupportedTunnel(host, found)
   // Nothing is in the way there, and a tunnel keeps strangers out by itself.
   return found === 'nftables' && openingOf(link)?.from === 'anybody' ? 'none' : found
 }
+
+/** Far from the one that is open, and never below 1024. */
+export const idlePort = (port: number): number => (port < 40_000 ? port + 20_000 : port - 20_000)
+
+/** What comes out of the tunnel has to be let in too, and ufw cannot tell it from what comes past it. */
+const unsupportedTunnel = (host: RemoteHost, found: FirewallKind): Fault =>
+  new Fault(Exit.missing, `link: ipsec needs plain nftables on the server, and there is ${found}`, {
+    member: host.name,
+    stands: 'no port was opened',
+    next: 'use link: wireguard or link: tls',
+  })
 
 /** A port that a link opens on the server. */
 export interface Opening {
@@ -24,21 +37,27 @@ export interface Opening {
   readonly port: number
   /** Only these come in; or everybody, where who has no key gets no answer. */
   readonly from: readonly string[] | 'anybody'
+  /** Another port of the same engine, where nobody has business. */
+  readonly shut?: number
+  /** Address behind the tunnel: what comes to it by another way is dropped. */
+  readonly inside?: string
 }
 
 /** @param clients what `clientsOf` found; not asked where everybody may come */
-export const openingOf = (link: Link, clients: readonly string[] = []): Opening | null => {
+export const openingOf = (link: Link, clients: readonly string[] = [], inside = ''): Opening | null => {
   if (link.kind === 'ssh') return null
   if (link.kind === 'wireguard') return { protocol: 'udp', port: link.port, from: 'anybody' }
+  if (link.kind === 'ipsec')
+    return { protocol: 'udp', port: link.port, from: clients, shut: idlePort(link.port), inside }
   return { protocol: 'tcp', port: link.port, from: clients }
 }
 
 export const firewallStep = async (site: Site, firewall: Firewall): Promise<Step> => {
-  const opening = openingOf(site.member.link, site.clients)
+  const opening = openingOf(site.member.link, site.clients, tunnelOf(site.vault, site.member.name).server)
   const rules = await ourRules(site)
   const down = [...ufwRemoval(site, rules), ...(site.own.get('firewall') ? nftablesRemoval(site) : [])]
   if (opening === null || firewall === 'none') return noPort(site, down)
-  if (firewall === 'nftables') return { ...nftablesStep(site, opening.port), down }
+  if (firewall === 'nftables') return { ...nftablesStep(site, opening), down }
   const step = ufwStep(site, opening, rules)
   // A table from before ufw was switched on would go on shutting out clients that are added now.
   const before = site.own.get('firewall')?.what.some((what) => what.startsWith('/'))

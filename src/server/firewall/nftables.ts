@@ -4,18 +4,20 @@ import type { Action, Finding, Step } from '../../engine/step.ts'
 import { nftTable } from '../../names.ts'
 import { putFile, readRemote, run } from '../files.ts'
 import { placeOf, type Site } from '../site.ts'
+import type { Opening } from './firewall.ts'
 
 /**
  * A table of our own that drops everything to one port but the clients. Its chain comes before every usual one; a
  * drop is final whatever other tables say. The unit loads the file again before every start, so the port never
  * stands open without it.
  */
-export const nftablesStep = (site: Site, port: number): Step => {
+export const nftablesStep = (site: Site, opening: Opening): Step => {
   const { host, own } = site
   const { etc } = placeOf(site)
   const table = nftTable(site.vault, site.member.name)
   const file = `${etc}/firewall.nft`
-  const text = rules(table, port, site.clients)
+  const { port } = opening
+  const text = rules(table, opening)
   const install = [
     own.mark('firewall', 'making', [file]),
     putFile(host, file, text),
@@ -52,11 +54,12 @@ export const nftablesRemoval = (site: Site): Action[] => {
 }
 
 /** Replaces the table as one transaction: made empty if missing, deleted, made anew. */
-export const rules = (table: string, port: number, clients: readonly string[]): string => {
+export const rules = (table: string, { protocol, port, from, shut, inside }: Opening): string => {
+  const clients = from === 'anybody' ? [] : from
   const six = clients.filter((client) => isIPv6(client.replace(/\/.*$/, '')))
   const four = clients.filter((client) => !six.includes(client))
   const accept = (family: string, list: readonly string[]): string[] =>
-    list.length > 0 ? [`    tcp dport ${port} ${family} saddr { ${list.join(', ')} } accept`] : []
+    list.length > 0 ? [`    ${protocol} dport ${port} ${family} saddr { ${list.join(', ')} } accept`] : []
   return [
     `table inet ${table}`,
     `delete table inet ${table}`,
@@ -65,7 +68,10 @@ export const rules = (table: string, port: number, clients: readonly string[]): 
     '    type filter hook input priority -200; policy accept;',
     ...accept('ip', four),
     ...accept('ip6', six),
-    `    tcp dport ${port} drop`,
+    `    ${protocol} dport ${port} drop`,
+    ...(shut ? [`    ${protocol} dport ${shut} drop`] : []),
+    // strongSwan's own device where the kernel has no ESP; else the kernel says that it was encrypted.
+    ...(inside ? [`    ip6 daddr ${inside} iifname != "ipsec*" meta ipsec missing drop`] : []),
     '  }',
     '}',
     '',

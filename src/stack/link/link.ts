@@ -4,6 +4,7 @@ import type { Member } from '../../profile/profile.ts'
 import type { Target } from '../attach/socket.ts'
 import type { Supervisor } from '../supervise.ts'
 import type { Vault } from '../vault.ts'
+import { ipsecLink } from './ipsec.ts'
 import { plainLink } from './plain.ts'
 import { sshLink } from './ssh.ts'
 import { tlsLink } from './tls.ts'
@@ -35,6 +36,8 @@ export const linkOf = (
       return plainLink(vault, member, member.link)
     case 'tls':
       return tlsLink(vault, member, member.link, supervisor, needs)
+    case 'ipsec':
+      return ipsecLink(vault, member, member.link, supervisor, needs)
     case 'wireguard':
       return wireguardLink(vault, member, member.link, supervisor, needs)
   }

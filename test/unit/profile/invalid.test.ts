@@ -178,7 +178,7 @@ const links: readonly Case[] = [
   [40, 'no address', plain('clients: [home]'), '14:32', 'members[0].link.plain.clients[0]', /not an IP address/],
   [41, 'every interface', plain('address: 0.0.0.0'), '14:31', 'members[0].link.plain.address', /no authentication/],
   [41, 'every interface, IPv6', plain("address: '::'"), '14:31', 'members[0].link.plain.address', /no authentication/],
-  [42, 'ipsec', link('ipsec'), '14:11', 'members[0].link', /not built yet; use ssh/],
+  [42, 'no such kind', link('openvpn'), '14:11', 'members[0].link', /is not one of ssh, tls, wireguard, ipsec, plain/],
   [42, 'unknown key in tls', link('{ tls: { ca: x } }'), '14:20', 'members[0].link.tls.ca', /unknown key/],
   [42, 'two kinds', link('{ tls: {}, plain: {} }'), '14:11', 'members[0].link', /exactly one kind/],
   [42, 'no kind', link('{}'), '14:11', 'members[0].link', /names no kind/],

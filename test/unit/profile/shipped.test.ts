@@ -5,11 +5,18 @@ import { parseProfile } from '../../../src/profile/load.ts'
 const names = readdirSync('profiles').filter((name) => name.endsWith('.yaml'))
 
 describe('the shipped profiles', () => {
-  it('are the seven that the README speaks of', () => {
+  it('are the eight that the README speaks of', () => {
     expect(names.sort()).toEqual(
-      ['nbdkit', 'plain-link', 'single', 'three-way', 'tls-link', 'two-servers', 'wireguard-link'].map(
-        (name) => `${name}.yaml`,
-      ),
+      [
+        'ipsec-link',
+        'nbdkit',
+        'plain-link',
+        'single',
+        'three-way',
+        'tls-link',
+        'two-servers',
+        'wireguard-link',
+      ].map((name) => `${name}.yaml`),
     )
   })
   it.each(names)('%s loads', (name) => {

@@ -46,7 +46,9 @@ describe('detectFirewall', () => {
 
 describe('nftables', () => {
   test('lets clients of both families in and drops the rest of the port, nothing else', () => {
-    expect(rules('cv_photos_fsn', 10809, ['203.0.113.7', '2001:db8::/64'])).toBe(`table inet cv_photos_fsn
+    expect(
+      rules('cv_photos_fsn', { protocol: 'tcp', port: 10809, from: ['203.0.113.7', '2001:db8::/64'] }),
+    ).toBe(`table inet cv_photos_fsn
 delete table inet cv_photos_fsn
 table inet cv_photos_fsn {
   chain input {
