@@ -23,7 +23,7 @@ import { complaint, cures } from './complaint.ts'
 import { kitReport } from './kit.ts'
 import { readProgress } from './progress.ts'
 import { lookAtServices, withServices } from './services.ts'
-import { firewalls, parkedNote, withoutEnough } from './silent.ts'
+import { firewalls, noteOf, withoutEnough } from './silent.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
 
 /**
@@ -125,17 +125,6 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
     ...(block ? { generation: block.generation, fillBytes: block.allocatedBytes } : {}),
     mirror: mirrorState(profile, latency, errors),
   }
-}
-
-const noteOf = (
-  { link }: Member,
-  lame: boolean,
-  answers: boolean,
-  parked: boolean,
-): { readonly note?: string } => {
-  if (lame) return { note: 'its pump is not running' }
-  if (!answers) return { note: parked ? parkedNote : 'no answer' }
-  return link.kind === 'plain' ? { note: 'without authentication' } : {}
 }
 
 /** From the opened mapping; only asked for after the member has answered a read. */

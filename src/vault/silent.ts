@@ -1,4 +1,4 @@
-import type { Profile } from '../profile/profile.ts'
+import type { Member, Profile } from '../profile/profile.ts'
 import { updateFirewall } from '../stack/link/plain.ts'
 import { longestWait } from '../stack/patience.ts'
 import type { MemberReport } from './status.ts'
@@ -8,7 +8,19 @@ import type { MemberReport } from './status.ts'
 /** In the place of a link's state: a local server answers for it with errors. */
 export const parkedNote = 'parked'
 
-/** A plain link stands or falls with the address this machine comes from. */
+/** Remark to a link: why it does not answer, or what is to be known of one that does. */
+export const noteOf = (
+  { link }: Member,
+  lame: boolean,
+  answers: boolean,
+  parked: boolean,
+): { readonly note?: string } => {
+  if (lame) return { note: 'its pump is not running' }
+  if (!answers) return { note: parked ? parkedNote : 'no answer' }
+  return link.kind === 'plain' ? { note: 'without authentication' } : {}
+}
+
+/** A link whose port is open to some addresses only stands or falls with the address this machine comes from. */
 export const firewalls = ({ vault, members }: Profile, absent: readonly MemberReport[]): string[] =>
   members
     .filter(({ name, link }) => 'clients' in link && absent.some((member) => member.name === name))
