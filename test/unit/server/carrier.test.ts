@@ -7,10 +7,13 @@ import { perform } from '../../../src/engine/action.ts'
 import { LocalHost } from '../../../src/host/local.ts'
 import { tunnelOf } from '../../../src/names.ts'
 import { vaultPaths } from '../../../src/record/paths.ts'
+import { ipsecServerScript } from '../../../src/server/carrier/ipsec.ts'
 import { tlsUnit } from '../../../src/server/carrier/tls.ts'
 import { wireguardScript } from '../../../src/server/carrier/wireguard.ts'
 import { carrierPrograms, carrierStep } from '../../../src/server/carrier.ts'
 import { exportText, unitText } from '../../../src/server/export.ts'
+import { openingOf } from '../../../src/server/firewall/firewall.ts'
+import { rules } from '../../../src/server/firewall/nftables.ts'
 import { type ScriptedHost, scriptedHost } from '../support/scripted-host.ts'
 import { site } from '../support/site.ts'
 
@@ -112,5 +115,36 @@ describe('the far end of a WireGuard tunnel', () => {
     const kernel = (code: number) => scriptedHost('fsn', [[/ip link add/, { code }]])
     expect(await carrierPrograms(kernel(0), tunnel)).toEqual(['wg', 'ip'])
     expect(await carrierPrograms(kernel(1), tunnel)).toContain('wireguard-go')
+  })
+})
+
+describe('the far end of an IPsec tunnel', () => {
+  const tunnel = { kind: 'ipsec', port: 4500, clients: [] } as const
+  const where = () => site(scriptedHost('fsn', []), { member: { link: tunnel }, clients: ['203.0.113.7'] })
+  const { server } = tunnelOf('photos', 'fsn')
+
+  test('the export listens at the address inside, and nowhere else', async () => {
+    const text = exportText(await where(), 'nftables')
+    expect(text).toContain(`listen 10809\nfirewall nftables\ncarrier ipsec 4500\naddress ${server}\n`)
+    const kit = await site(scriptedHost('fsn', []), { member: { link: tunnel, server: 'nbdkit' } })
+    expect(unitText(kit)).toContain(`--port=10809 --ipaddr=${server} `)
+  })
+
+  test('its script is one, and names no key', async () => {
+    const text = ipsecServerScript(await where(), tunnel)
+    expect(text).toContain('\nside=server\nid=cv-photos-fsn\n')
+    expect(text).toContain('\nlisten=4500\nidle=24500\n')
+    expect(text).toContain('\nendpoint=\n')
+    expect(text).toContain('\nsecret=/etc/cloudvault/cv-photos-fsn/ipsec.secret\n')
+    expect((await new LocalHost(process.env).run({ argv: ['sh', '-n'], input: text })).code).toBe(0)
+  })
+
+  test('past the tunnel nobody comes in: neither to its address nor to the port that strongSwan does not use', () => {
+    const opening = openingOf(tunnel, ['203.0.113.7'], server)
+    const lines = rules('t', opening ?? { protocol: 'tcp', port: 1, from: [] })
+    expect(lines).toContain('udp dport 4500 ip saddr { 203.0.113.7 } accept\n    udp dport 4500 drop\n')
+    expect(lines).toContain(
+      `udp dport 24500 drop\n    ip6 daddr ${server} iifname != "ipsec*" meta ipsec missing drop\n`,
+    )
   })
 })
