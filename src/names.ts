@@ -24,6 +24,9 @@ export const monitorUnit = (vault: string): string => `cv-${vault}-monitor`
 export const keeperUnit = (vault: string): string => `cv-${vault}-keeper.service`
 /** Installed by `enable`, removed by `disable`: brings the vault up at boot. */
 export const bootUnit = (vault: string): string => `cloudvault-${vault}.service`
+/** Installed by `enable` too: reads every copy by the clock. Not called like a boot unit, which a vault may be named after. */
+export const scrubTimer = (vault: string): string => `cloudvault-scrub-${vault}.timer`
+export const scrubService = (vault: string): string => `cv-${vault}-scrub.service`
 /** The passphrase as `enable` keeps it for the boot, encrypted for this machine. */
 export const bootCredential = (vault: string): string => `cloudvault.${vault}`
 

@@ -1,8 +1,9 @@
 import { Exit, type ExitCode } from '../fault.ts'
-import { bootCredential } from '../names.ts'
+import { bootCredential, scrubTimer } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import { removeSteps } from '../server/apply.ts'
 import { bootSteps, bootUnitPath } from '../stack/boot.ts'
+import { noTimerStep } from '../stack/scrub-timer.ts'
 import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
 import { requireRoot } from './context.ts'
@@ -18,7 +19,7 @@ export const disableVerb = async (world: World, name: string, options: EnableOpt
   const { vault } = (await openProfile(name, world.env, { uid: world.uid })).profile
   const kept = keptPassphrase(world.local, bootCredential(vault), async () => {})
   const unit = bootSteps(world.local, { vault, mountAt: '', bringUp: [], places: [], credential: null })
-  const steps = [kept.step(null), ...unit]
+  const steps = [kept.step(null), ...unit, noTimerStep(world.local, vault)]
   if (options.dryRun) {
     await printPlan(world, 'cloudvault.disable/1', steps, 'down', options.json === true)
     return Exit.ok
@@ -35,7 +36,11 @@ export const disableVerb = async (world: World, name: string, options: EnableOpt
     world.stdout.write(jsonLine({ schema: 'cloudvault.disable/1', vault, steps: removed }))
     return Exit.ok
   }
-  const places: Record<string, string> = { passphrase: kept.path, 'boot unit': bootUnitPath(vault) }
+  const places: Record<string, string> = {
+    passphrase: kept.path,
+    'boot unit': bootUnitPath(vault),
+    'scrub timer': scrubTimer(vault),
+  }
   const gone = removed.flatMap(({ step, result }) => (result === 'removed' ? (places[step] ?? []) : []))
   world.stdout.write(
     gone.length > 0

@@ -10,6 +10,7 @@ import { bootCredential } from '../names.ts'
 import { applySteps } from '../server/apply.ts'
 import { bootSteps, placesOf } from '../stack/boot.ts'
 import { keyringOf } from '../stack/home.ts'
+import { type ScrubRhythm, timerStep } from '../stack/scrub-timer.ts'
 import { password } from '../ui/ask.ts'
 import { jsonLine } from '../ui/json.ts'
 import { tasks } from '../ui/tasks.ts'
@@ -28,6 +29,8 @@ import type { World } from './world.ts'
 export interface EnableOptions {
   readonly dryRun?: boolean
   readonly json?: boolean
+  /** How often every copy is read by itself; monthly unless said otherwise. */
+  readonly scrub?: ScrubRhythm
 }
 
 export const enableVerb = async (world: World, name: string, options: EnableOptions): Promise<ExitCode> => {
@@ -62,7 +65,9 @@ const enable = async (world: World, context: Context, options: EnableOptions): P
       places: placesOf([...bringUp, profile.path], paths.state),
       credential: source.line,
     })
-    const steps = [...source.steps, ...unit]
+    const rhythm = options.scrub ?? 'monthly'
+    const timer = timerStep(world.local, { vault, rhythm, scrub: atBoot(world, ['scrub', profile.path]) })
+    const steps = [...source.steps, ...unit, timer]
     if (options.dryRun) {
       await printPlan(world, 'cloudvault.enable/1', steps, 'up', options.json === true)
       return Exit.ok
@@ -72,7 +77,7 @@ const enable = async (world: World, context: Context, options: EnableOptions): P
     const apply = (observe: Observer) => applySteps(steps, { signal: world.signal, observe })
     const applied = await tasks(world, `enable ${vault}`, [group], apply, { json: options.json === true })
     const changed = applied.some(({ result }) => result !== 'present')
-    tell(world, vault, { changed, warning, steps: applied }, options.json === true)
+    tell(world, vault, { changed, warning, steps: applied, rhythm }, options.json === true)
     return Exit.ok
   } finally {
     source.wipe()
@@ -82,17 +87,26 @@ const enable = async (world: World, context: Context, options: EnableOptions): P
 const tell = (
   world: World,
   vault: string,
-  done: { changed: boolean; warning: string | null; steps: readonly object[] },
+  done: { changed: boolean; warning: string | null; steps: readonly object[]; rhythm: ScrubRhythm },
   json: boolean,
 ): void => {
   if (json) {
-    const { steps, warning } = done
-    const shown = { schema: 'cloudvault.enable/1', vault, steps, ...(warning ? { warning } : {}) }
+    const { steps, warning, rhythm } = done
+    const shown = {
+      schema: 'cloudvault.enable/1',
+      vault,
+      scrub: rhythm,
+      steps,
+      ...(warning ? { warning } : {}),
+    }
     world.stdout.write(jsonLine(shown))
     return
   }
   const lines = [
     done.changed ? `${vault} comes up at every boot from now on` : `${vault} comes up at every boot already`,
+    ...(done.rhythm === 'off'
+      ? []
+      : [`every copy is read ${done.rhythm}: cloudvault status ${vault} shows when`]),
     ...(done.warning ? [`but today it would not: ${done.warning}; it tries again every two minutes`] : []),
   ]
   world.stdout.write(`${lines.join('\n')}\n`)

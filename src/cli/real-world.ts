@@ -15,11 +15,17 @@ const connectDeadline = 20_000
 
 /** @param local this machine; a test wraps it to see, or to fail, every command */
 export const realWorld = (local: LocalMachine = new LocalHost(process.env)): World => {
-  const signal = interruption((text) => process.stderr.write(`\n${text}\n`))
+  let quiet = false
+  const signal = interruption((text) => {
+    process.stderr.write(quiet ? '\n' : `\n${text}\n`)
+  })
   return {
     ...plainWorld(),
     local,
     signal,
+    quiet: () => {
+      quiet = true
+    },
     perform,
     uid: process.geteuid?.() ?? 0,
     self: [process.execPath, realpathSync(process.argv[1] ?? 'cloudvault')],

@@ -3,6 +3,7 @@ import type { Step } from '../engine/step.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Member } from '../profile/profile.ts'
 import { formatSize } from '../profile/units.ts'
+import { jobTitle } from '../record/job.ts'
 import { type RecordData, sizesOf } from '../record/record.ts'
 import { type Applied, applySteps } from '../server/apply.ts'
 import { memberStack } from '../stack/order.ts'
@@ -83,6 +84,7 @@ const ready = async (context: Context): Promise<RecordData> => {
     throw refuse(`this machine has no finished record of ${profile.vault}`, 'status')
   const why = await cannotResilver(vault, supervisor)
   if (why !== null) throw refuse(why, why.includes('not mounted') ? 'up' : 'status')
+  if (record.job) throw refuse(`${jobTitle(record.job)} is not finished`, 'resume')
   if (record.resilver)
     throw refuse(`${record.resilver.members.join(', ')} missed writes and is not equal again yet`, 'resilver')
   return record

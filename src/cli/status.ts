@@ -8,6 +8,7 @@ import { canvasOf, picture } from '../ui/picture.ts'
 import { lookAt } from '../vault/health.ts'
 import type { StatusReport, Verdict } from '../vault/status.ts'
 import { requireRoot } from './context.ts'
+import { watch } from './watch.ts'
 import type { World } from './world.ts'
 
 /** `cloudvault status`: one verdict, a line per member, the next command. It takes no lock and asks no server. */
@@ -26,18 +27,25 @@ const health: Record<Verdict, ExitCode> = {
 export const statusVerb = async (
   world: World,
   name: string,
-  options: { readonly json?: boolean; readonly check?: boolean },
+  options: { readonly json?: boolean; readonly check?: boolean; readonly watch?: boolean },
 ): Promise<ExitCode> => {
   requireRoot(world, 'status', name)
   const { profile } = await openProfile(name, world.env, { uid: world.uid })
   const paths = vaultPaths(profile.vault, world.env)
-  const report: StatusReport = await lookAt({
-    profile,
-    paths,
-    record: await readRecord(paths.record),
-    local: world.local,
-    supervisor: await supervisor(world.local, paths.run),
-  })
+  const supervised = await supervisor(world.local, paths.run)
+  const look = async (): Promise<StatusReport> =>
+    lookAt({
+      profile,
+      paths,
+      record: await readRecord(paths.record),
+      local: world.local,
+      supervisor: supervised,
+    })
+  if (options.watch) {
+    const last = await watch(world, look, options.json === true)
+    return options.check ? health[last.verdict] : Exit.ok
+  }
+  const report = await look()
   if (options.json) world.stdout.write(jsonLine(report))
   else world.stdout.write(`${picture(report, canvasOf(world)).join('\n')}\n`)
   return options.check ? health[report.verdict] : Exit.ok

@@ -29,6 +29,8 @@ export interface World {
   readonly self: readonly string[]
   /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal
+  /** From now on nothing is said about a Ctrl-C: it is how a watch ends. */
+  readonly quiet?: () => void
   /** How `up` and `down` carry out one action of a step; a test hands in one that counts and fails. */
   readonly perform: Perform
 }

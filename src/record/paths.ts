@@ -28,6 +28,10 @@ export interface VaultPaths {
   readonly run: string
   /** How far the resilver is that is at work now. */
   readonly progress: string
+  /** How far the scrub is that is at work now. */
+  readonly scrubbing: string
+  /** What the last scrubs found. */
+  readonly scrubs: string
   /** flock(1) on this file is held by who resilvers: the monitor, or a person's command. */
   readonly resilverLock: string
   /** flock(1) on this file is held by who replaces the connection of a member. */
@@ -63,6 +67,8 @@ export const vaultPaths = (vault: string, env: Readonly<Record<string, string | 
     device: (index) => join(runs, '.devices', `nbd${index}`),
     run,
     progress: join(run, 'resilver.json'),
+    scrubbing: join(run, 'scrub.json'),
+    scrubs: join(state, 'scrubs.json'),
     resilverLock: join(run, 'resilver.lock'),
     turn: (member) => join(run, `${member}.turn`),
     takeDown: join(run, 'take-down'),

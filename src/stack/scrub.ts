@@ -67,10 +67,19 @@ export const stopScrub = (local: Host, at: string): Promise<unknown> =>
 
 const begin = async (local: Host, at: string, resume: boolean): Promise<void> => {
   // 2: there is nothing to resume, because none was cut off.
-  if (resume && (await must(local, ['btrfs', 'scrub', 'resume', at], underWay, [0, 2])) === 0) return
+  if (resume && (await must(local, started('resume', at), underWay, [0, 2])) === 0) return
   // -f starts although the record of an interrupted one says "running".
-  await must(local, ['btrfs', 'scrub', 'start', '-f', at], underWay)
+  await must(local, started('start', '-f', at), underWay)
 }
+
+/**
+ * The program that is left behind to wait for the kernel keeps the output that it was given: read by us, it would let
+ * nobody go on before the scrub is at its end.
+ */
+const aside =
+  'f=$(mktemp -p /run) || f=/dev/null; btrfs scrub "$@" > "$f" 2>&1; c=$?; cat "$f" >&2; [ "$f" = /dev/null ] || rm -f "$f"; exit $c'
+
+const started = (...words: string[]): string[] => ['sh', '-c', aside, 'scrub', ...words]
 
 const scrubState = async (local: Host, at: string): Promise<ScrubState> => {
   const argv = ['btrfs', 'scrub', 'status', '-R', at]

@@ -1,7 +1,8 @@
+import type { Rates } from '../stack/traffic.ts'
 import type { DeviceErrors, MemberReport, MirrorState } from '../vault/status.ts'
 import type { Canvas } from './picture.ts'
 import { escapeLine, type Style } from './style.ts'
-import { bar } from './text.ts'
+import { bar, bytes } from './text.ts'
 
 /**
  * The tree of the status picture: this machine, a branch to every member, and what is known at its end. A member
@@ -88,9 +89,18 @@ const stateOf = (member: MemberReport, unicode: boolean): Line => {
     ...(word ? [[word, style] as const] : []),
     ...(member.link.state === 'up' && member.link.note ? [[escapeLine(member.link.note)] as const] : []),
     ...(member.note ? [[escapeLine(member.note)] as const] : []),
+    ...(member.io ? [[traffic(member.io)] as const] : []),
   ]
   return pieces.flatMap((piece, index) => (index === 0 ? [piece] : [['  '] as const, piece]))
 }
+
+/** "read 1.2 MiB/s 13 ms  write 34 KiB/s 40 ms  2 waiting" */
+const traffic = ({ readBytesPerS, writeBytesPerS, inFlight, readMs, writeMs }: Rates): string =>
+  [
+    `read ${bytes(readBytesPerS)}/s${readMs === undefined ? '' : ` ${Math.round(readMs)} ms`}`,
+    `write ${bytes(writeBytesPerS)}/s${writeMs === undefined ? '' : ` ${Math.round(writeMs)} ms`}`,
+    ...(inFlight > 0 ? [`${inFlight} waiting`] : []),
+  ].join('  ')
 
 const generation = (member: MemberReport, unicode: boolean): Piece[] => {
   if (member.generation === undefined) return []

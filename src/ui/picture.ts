@@ -136,7 +136,10 @@ const history = (report: StatusReport, { width, unicode }: Canvas): Line[] => {
 const scrubText = (scrub: ScrubReport, now: number, unicode: boolean): string => {
   const next = scrub.next ? ` ${unicode ? '·' : '-'} next ${escapeLine(scrub.next)}` : ''
   if (scrub.state === 'never') return `scrub  never run${next}`
-  if (scrub.state === 'running') return 'scrub  running'
+  if (scrub.state === 'running') {
+    const left = scrub.etaMs === undefined ? '' : `, about ${duration(scrub.etaMs)} left`
+    return `scrub  running${scrub.share === undefined ? '' : `, ${Math.floor(scrub.share * 100)} %`}${left}`
+  }
   const found = [
     ...(scrub.corrected ? [`${scrub.corrected} repaired`] : []),
     ...(scrub.uncorrectable ? [`${scrub.uncorrectable} beyond repair`] : []),

@@ -12,6 +12,7 @@ import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { forgetProgress, type Progress, progressNotes, progressOf } from './progress.ts'
 import { noteScrub } from './scrubbed.ts'
+import { endScrubbing } from './scrubbing.ts'
 
 /**
  * Resilver: makes a copy that missed writes whole again, and proves it. Mend (scrub), mirror (store what has one copy
@@ -79,6 +80,7 @@ const resilver = async (
 ): Promise<Healed> => {
   const record = await readRecord(vault.paths.record)
   if (!record) throw new Fault(Exit.missing, `this machine has no record of ${vault.profile.vault}`)
+  await endScrubbing(vault.paths.scrubbing, record.fsid)
   const begun = record.resilver?.phase
   const work: Work = { vault, record, signal, seen, phase: begun }
   await dropStickyErrors(work)

@@ -2,7 +2,6 @@ import type { LocalMachine } from '../host/host.ts'
 import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
 import { asRecorded, type Job, jobTitle, membersAfter } from '../record/job.ts'
-import { formatSize } from '../profile/units.ts'
 import type { VaultPaths } from '../record/paths.ts'
 import { type RecordData, sizesOf, wasCut } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
@@ -19,9 +18,11 @@ import {
 import { usableBytes } from '../stack/capacity.ts'
 import { type Mounted, mountAt } from '../stack/mount.ts'
 import type { Supervisor } from '../stack/supervise.ts'
+import { chores } from './chores.ts'
 import { complaint, cures } from './complaint.ts'
 import { kitReport } from './kit.ts'
 import { readProgress } from './progress.ts'
+import { scrubReport } from './scrub-report.ts'
 import { lookAtServices, withServices } from './services.ts'
 import { firewalls, noteOf, withoutEnough } from './silent.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
@@ -72,22 +73,11 @@ export const lookAt = async (given: Looked): Promise<StatusReport> => {
     members: withBehind(members),
     ...(record?.job ? { job: { ...record.job, ...(progress ? { progress } : {}) } } : {}),
     ...(progress && !record?.job ? { resilver: progress } : {}),
-    ...(record?.phase === 'created' ? { scrub: record.scrub ?? { state: 'never' } } : {}),
+    ...(record?.phase === 'created' ? { scrub: await scrubReport(vault, record, mounted !== null) } : {}),
     kit,
     services,
   }
 }
-
-/** What may wait, when nothing else is to be done. */
-const chores = ({ vault, members }: Profile, record: RecordData | null, kit: boolean): string[] => [
-  ...members.flatMap(({ name, disk }) => {
-    const { resizingTo } = record?.members[name] ?? {}
-    if (resizingTo === undefined) return []
-    const size = disk.kind === 'file' ? formatSize(resizingTo) : 'max'
-    return [`cloudvault resize ${vault} ${name} ${size}   (goes on where it was cut off)`]
-  }),
-  ...(kit ? [`cloudvault kit ${vault}`] : []),
-]
 
 const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Promise<MemberReport> => {
   const { profile, record, local, supervisor } = vault

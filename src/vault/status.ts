@@ -1,7 +1,9 @@
 import type { Cost } from '../host/process.ts'
 import type { Redundancy } from '../profile/profile.ts'
 import type { Job } from '../record/job.ts'
+import type { Rates } from '../stack/traffic.ts'
 import type { Progress } from './progress.ts'
+import type { ScrubResult } from './scrubbed.ts'
 
 /**
  * What `status` knows about a vault, as one value: the JSON of `status --json`, the text picture and the exit code of
@@ -50,6 +52,8 @@ export interface MemberReport {
   readonly errors?: DeviceErrors
   readonly mirror: MirrorState
   readonly note?: string
+  /** What went over its device in the last two seconds; in a watch only. */
+  readonly io?: Rates
 }
 
 export interface ScrubReport {
@@ -61,8 +65,14 @@ export interface ScrubReport {
   readonly corrected?: number
   /** Found and not repairable. */
   readonly uncorrectable?: number
-  /** When the next one starts, in words: "Sun 03:00". */
+  /** Of the one that runs: how far it is (0 to 1), and the milliseconds it may still take. */
+  readonly share?: number
+  readonly etaMs?: number
+  /** When the next one starts, in words: "Sun 6 Dec 03:41"; and RFC 3339. */
   readonly next?: string
+  readonly nextAt?: string
+  /** The last twelve results, the newest first, with what was wrong at which provider. */
+  readonly history?: readonly ScrubResult[]
 }
 
 export interface KitReport {

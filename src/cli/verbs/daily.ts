@@ -64,15 +64,23 @@ export const dailyVerbs = (verb: Verb): void => {
   verb('status <name>', 'one verdict and one line per member', [
     'sudo cloudvault status photos',
     'sudo cloudvault status photos --check   # exit code says the health',
+    'sudo cloudvault status photos --watch   # again and again, with what goes over each line; Ctrl-C ends it',
   ])
     .addOption(json())
     .option('--check', 'exit by health: 0 healthy, 7 needs a decision or is down, 8 errors found')
+    .option('--watch', 'redraw every 2 s; in a log a line per change, with --json an object a line')
     .action((name: string, options: object) =>
       runs(async () => (await import('../status.ts')).statusVerb)(name, options),
     )
 
-  verb('scrub <name>', 'read every copy of everything, mend what is wrong', ['sudo cloudvault scrub photos'])
+  verb('scrub <name>', 'read every copy of everything, mend what is wrong', [
+    'sudo cloudvault scrub photos',
+    'sudo cloudvault scrub photos --limit 20MiB   # a second, from each server; also while one runs',
+    'sudo cloudvault scrub photos --history       # what the last ones found, and at whose provider',
+  ])
     .addOption(json())
+    .option('--limit <rate>', 'read no faster than this from each server; off for no limit')
+    .option('--history', 'show the last twelve results')
     .action((name: string, options: object) =>
       runs(async () => (await import('../scrub.ts')).scrubVerb)(name, options),
     )

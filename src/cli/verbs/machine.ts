@@ -1,3 +1,4 @@
+import { Option } from 'commander'
 import { dryRun, json, runs, type Verb } from './frame.ts'
 
 /** The verbs about this machine: what runs by itself, and the lab. */
@@ -5,10 +6,17 @@ export const machineVerbs = (verb: Verb): void => {
   verb(
     'enable <name>',
     'bring the vault up at every boot; asks for the passphrase once, and tries everything now',
-    ['sudo cloudvault enable photos'],
+    ['sudo cloudvault enable photos', 'sudo cloudvault enable photos --scrub weekly'],
   )
     .addOption(dryRun())
     .addOption(json())
+    .addOption(
+      new Option('--scrub <rhythm>', 'read every copy by the clock; monthly unless said otherwise').choices([
+        'weekly',
+        'monthly',
+        'off',
+      ]),
+    )
     .action((name: string, options: object) =>
       runs(async () => (await import('../enable.ts')).enableVerb)(name, options),
     )

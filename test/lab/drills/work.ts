@@ -46,6 +46,7 @@ export const status = async (lab: Lab) =>
     readonly verdict: string
     readonly why: readonly string[]
     readonly next: readonly string[]
+    readonly scrub?: { readonly state: string; readonly next?: string; readonly history?: readonly unknown[] }
     readonly members: readonly {
       readonly name: string
       readonly mirror: string

@@ -1,4 +1,8 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { LocalHost } from '../../../src/host/local.ts'
 import { stopBalance } from '../../../src/stack/balance.ts'
 import { parseReplace } from '../../../src/stack/replace.ts'
 import { scrub } from '../../../src/stack/scrub.ts'
@@ -16,12 +20,13 @@ const machine = (answers: { resume?: number; states: string[] }) => {
   return scriptedHost('here', [
     ['btrfs filesystem sync', {}],
     ['btrfs scrub cancel', { code: 2, stderr: 'ERROR: scrub cancel failed on /m: not running' }],
-    ['btrfs scrub resume', { code: answers.resume ?? 0 }],
-    ['btrfs scrub start', {}],
+    ['scrub resume', { code: answers.resume ?? 0 }],
+    ['scrub start', {}],
     ['btrfs scrub status', () => ({ stdout: states.shift() ?? finished })],
   ])
 }
-const verbs = (host: { lines: string[] }): string[] => host.lines.map((line) => line.split(' ')[2] ?? '')
+const verbs = (host: { lines: string[] }): string[] =>
+  host.lines.map((line) => / (sync|cancel|resume|start|status)\b/.exec(line)?.[1] ?? line)
 
 test('whatever runs is ended before a scrub begins; "no stats" at the beginning is not its end', async () => {
   const host = machine({ states: [noStats, finished] })
@@ -37,6 +42,28 @@ test('one that was cut off is resumed; when there is none, a new one is begun', 
   const whole = machine({ resume: 2, states: [finished] })
   await scrub(whole, '/m', never, { resume: true, seen: () => {} })
   expect(verbs(whole)).toEqual(['sync', 'cancel', 'resume', 'start', 'status'])
+})
+
+test('the program that a scrub leaves behind is not waited for', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cloudvault-scrub-'))
+  // As btrfs-progs does it: the child that waits for the kernel keeps the output of its parent.
+  const fake = `#!/bin/sh
+case "$2" in
+start) sleep 20 & echo $! > ${folder}/pid; echo "scrub started on $4" ;;
+status) printf 'Status: finished\\n' ;;
+esac
+`
+  writeFileSync(join(folder, 'btrfs'), fake, { mode: 0o755 })
+  const began = performance.now()
+  try {
+    const local = new LocalHost({ PATH: `${folder}:${process.env.PATH}` })
+    const state = await scrub(local, '/m', never, { seen: () => {} })
+    expect(state.status).toBe('finished')
+    expect(performance.now() - began).toBeLessThan(15_000)
+  } finally {
+    process.kill(Number(readFileSync(join(folder, 'pid'), 'utf8')))
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('how far a replacement is', () => {
