@@ -138,20 +138,19 @@ export const writeDocs = (board, results) => {
   )
 }
 
-/** The command line of a board: --quick, --only NAME or number, --docs. */
+/** The command line of a board: --quick, --only NAME or number (several with commas between them), --docs. */
 export const boardMain = (board) => {
   process.chdir(new URL('..', import.meta.url).pathname)
   const at = process.argv.indexOf('--only')
-  const only = at === -1 ? null : (process.argv[at + 1] ?? '')
+  const only = at === -1 ? null : (process.argv[at + 1] ?? '').split(',')
+  const isMeant = ({ no, name }) => only.some((word) => name.includes(word) || `${no}` === word)
   const quick = process.argv.includes('--quick') ? quickRows(board).map((row) => row.no) : null
   const chosen = tableOf(board).filter(
-    (row) =>
-      (only === null || row.name.includes(only) || `${row.no}` === only) &&
-      (quick === null || quick.includes(row.no)),
+    (row) => (only === null || isMeant(row)) && (quick === null || quick.includes(row.no)),
   )
   if (chosen.length === 0) {
     const names = tableOf(board).map((row) => row.name)
-    console.error(`no ${board.word} is called ${only}; the names: ${names.join(', ')}`)
+    console.error(`no ${board.word} is called ${only?.join(' or ')}; the names: ${names.join(', ')}`)
     process.exit(2)
   }
   nodePackages()
