@@ -14,6 +14,7 @@ import { asRecorded } from '../record/job.ts'
 import { type VaultPaths, vaultPaths } from '../record/paths.ts'
 import { type RecordData, restoreCommand } from '../record/record.ts'
 import { showSession } from '../server/session.ts'
+import { forbidCoreDumps } from '../stack/attach/cores.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
 import { keyringOf } from '../stack/home.ts'
 import { refuseOldKeyring } from '../stack/keyring-age.ts'
@@ -86,6 +87,7 @@ export class Context {
       readonly goingDown?: boolean
     },
   ): Promise<Context> {
+    await forbidCoreDumps()
     const { profile } = await openProfile(name, world.env, { uid: world.uid })
     const paths = vaultPaths(profile.vault, world.env)
     // Typed inside the vault, we and what we start would be what keeps it busy.

@@ -76,7 +76,12 @@ export interface Libc {
   /** A send that may take its time, on a worker thread: the kernel works off a netlink request inside it. */
   sendWaiting(fd: number, bytes: Uint8Array): Promise<number>
   close(fd: number): void
+  /** This process's memory is never written to disk, nor that of programs that it starts from now on. */
+  forbidCoreDumps(): void
 }
+
+/** From linux/resource.h and linux/prctl.h. */
+const [RLIMIT_CORE, PR_SET_DUMPABLE] = [4, 4]
 
 let loaded: Promise<Libc> | undefined
 
@@ -120,6 +125,8 @@ function declare(koffi: Koffi): Libc {
   const getsockopt = native('int getsockopt(int fd, int level, int option, void *value, void *length)')
   const fcntl = native('int fcntl(int fd, int command, ...)')
   const close = native('int close(int fd)')
+  const setrlimit = native('int setrlimit(int resource, void *limits)')
+  const prctl = native('int prctl(int option, unsigned long value)')
 
   const check = (call: string, result: number): number => {
     if (result >= 0) return result
@@ -185,6 +192,10 @@ function declare(koffi: Koffi): Libc {
     sendWaiting: (fd, bytes) => waiting('send', send, fd, bytes, bytes.length, MSG_NOSIGNAL),
     close: (fd) => {
       check('close', close(fd))
+    },
+    forbidCoreDumps() {
+      check('setrlimit', setrlimit(RLIMIT_CORE, Buffer.alloc(16)))
+      check('prctl', prctl(PR_SET_DUMPABLE, 0))
     },
   }
 }
