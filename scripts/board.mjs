@@ -24,22 +24,24 @@ export const boards = {
 }
 for (const [name, board] of Object.entries(boards)) board.name = name
 
-/** The rows. One that has `drill` in the place of `file` is shown by that drill. */
+/** The rows. One that has `drill` in the place of `file` is shown by that drill, one that has `lab` by that lab test. */
 export const tableOf = ({ folder }) => JSON.parse(readFileSync(`${folder}/table.json`, 'utf8'))
 
-/** Rows of which `npm test` runs a part: the quick ones, and those that a quick drill shows. */
+/** The part that `npm test` runs: the quick ones, and those that a quick drill or a lab test shows. */
 export const quickRows = (board) => {
   const quick = new Set(tableOf(boards.drills).flatMap((row) => (row.quick ? [row.no] : [])))
-  return tableOf(board).filter((row) => (row.drill === undefined ? row.quick : quick.has(row.drill)))
+  return tableOf(board).filter((row) => row.quick || row.lab !== undefined || quick.has(row.drill))
 }
 
 /**
  * Runs these rows of a table and writes out/<board>.json.
- * @param seen results of drills that ran already; what they show is not run again
+ * @param seen what ran already and is not run again: results of drills, and the report of the lab tests
  * @returns per row: no, name, title, result ("survived", "failed", "not here"), seconds, why
  */
-export const runRows = (board, rows, seen = []) => {
-  const results = collect(board, rows, [...seen, ...drillsFor(rows, seen)])
+export const runRows = (board, rows, { drills = [], lab } = {}) => {
+  const files = [...new Set(rows.flatMap((row) => row.lab?.file ?? []))]
+  const tests = files.length === 0 ? [] : lab ? testsOf(lab) : vitest('lab', files, {})
+  const results = collect(board, rows, [...drills, ...drillsFor(rows, drills)], tests)
   const survived = results.filter((row) => row.result === 'survived').length
   const whole = { survived, total: rows.length, [board.name]: results }
   writeFileSync(`out/${board.name}.json`, `${JSON.stringify(whole, null, 2)}\n`)
@@ -50,33 +52,45 @@ const drillsFor = (rows, seen) => {
   const missing = tableOf(boards.drills).filter(
     ({ no }) => rows.some((row) => row.drill === no) && !seen.some((drill) => drill.no === no),
   )
-  return missing.length === 0 ? [] : collect(boards.drills, missing, [])
+  return missing.length === 0 ? [] : collect(boards.drills, missing, [], [])
 }
 
-const collect = (board, rows, drills) => {
-  const own = rows.filter((row) => row.notHere === undefined && row.drill === undefined)
-  const tests = own.length === 0 ? [] : vitest(board, own)
+const collect = (board, rows, drills, labTests) => {
+  const own = rows.filter((row) => row.notHere === undefined && row.file !== undefined)
+  const files = [...new Set(own.map((row) => `${board.folder}/${row.file}.test.ts`))]
+  const numbers = { [board.numbers]: own.map((row) => row.no).join(',') }
+  const tests = own.length === 0 ? [] : vitest(board.name, files, numbers)
   return rows.map((row) => {
     const { no, name, title } = row
-    const shown = drills.find((drill) => drill.no === row.drill)
-    const { result, seconds, why } =
-      row.drill === undefined
-        ? outcome(board, row, tests)
-        : { ...(shown ?? failed('its drill did not run')), why: `drill ${row.drill}: ${shown?.why ?? ''}` }
+    const { result, seconds, why } = row.drill
+      ? ofDrill(row.drill, drills)
+      : row.lab
+        ? ofTest(
+            labTests.find((entry) => entry.title === row.lab.test),
+            `${row.lab.file}: as expected`,
+          )
+        : outcome(board, row, tests)
     return { no, name, title, result, seconds, why }
   })
 }
 
-const vitest = (board, rows) => {
-  const report = `out/${board.name}-vitest.json`
+const ofDrill = (no, drills) => {
+  const shown = drills.find((drill) => drill.no === no)
+  return { ...(shown ?? failed('its drill did not run')), why: `drill ${no}: ${shown?.why ?? ''}` }
+}
+
+/** Runs files of one vitest project. @returns its tests, as its report has them */
+const vitest = (project, files, numbers) => {
+  const report = `out/${project}-vitest.json`
   mkdirSync('out', { recursive: true })
   rmSync(report, { force: true })
-  const files = [...new Set(rows.map((row) => `${board.folder}/${row.file}.test.ts`))]
-  const words = ['--no-install', 'vitest', 'run', '--project', board.name]
+  const words = ['--no-install', 'vitest', 'run', '--project', project]
   const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${report}`]
-  run('npx', [...words, ...reporters, ...files], {
-    env: { ...process.env, [board.numbers]: rows.map((row) => row.no).join(',') },
-  })
+  run('npx', [...words, ...reporters, ...files], { env: { ...process.env, ...numbers } })
+  return testsOf(report)
+}
+
+const testsOf = (report) => {
   try {
     return JSON.parse(readFileSync(report, 'utf8')).testResults.flatMap((file) => file.assertionResults)
   } catch {
@@ -89,10 +103,17 @@ const failed = (why, seconds = 0) => ({ result: 'failed', seconds, why })
 /** A row without a result did not survive: a hook before it failed, or its file could not be loaded. */
 const outcome = ({ word }, row, tests) => {
   if (row.notHere !== undefined) return { result: 'not here', seconds: 0, why: row.notHere }
-  const test = tests.find((entry) => entry.title.startsWith(`${word} ${row.no}:`))
+  return ofTest(
+    tests.find((entry) => entry.title.startsWith(`${word} ${row.no}:`)),
+    '',
+  )
+}
+
+/** @param otherwise what is said of a test that passed and says nothing itself */
+const ofTest = (test, otherwise) => {
   if (test === undefined || test.status === 'skipped') return failed('it did not run')
   const seconds = Math.round((test.duration ?? 0) / 100) / 10
-  if (test.status === 'passed') return { result: 'survived', seconds, why: test.meta?.shown ?? '' }
+  if (test.status === 'passed') return { result: 'survived', seconds, why: test.meta?.shown ?? otherwise }
   return failed((test.failureMessages[0] ?? 'no message').split('\n')[0], seconds)
 }
 
@@ -109,13 +130,29 @@ export const scoreboard = (results) => [
 
 const [begin, end] = ['<!-- scoreboard -->', '<!-- /scoreboard -->']
 
-/** Puts these results into the scoreboard of docs/<board>.md; a row that was not run keeps its line and its day. */
+/** Lines of the scoreboard in a document, by number. */
+const linesOf = (text) =>
+  new Map([...text.matchAll(/^\| (\d+) \|.*$/gm)].map(([line, no]) => [Number(no), line]))
+
+/**
+ * Puts these results into the scoreboard of docs/<board>.md. A row that was not run keeps its line and its day; one that
+ * a drill shows has that drill's.
+ */
 export const writeDocs = (board, results) => {
   const file = `docs/${board.name}.md`
   const text = readFileSync(file, 'utf8')
   const table = tableOf(board)
-  const lines = new Map([...text.matchAll(/^\| (\d+) \|.*$/gm)].map(([line, no]) => [Number(no), line]))
+  const lines = linesOf(text)
   const today = new Date().toISOString().slice(0, 10)
+  const drills = linesOf(readFileSync('docs/drills.md', 'utf8'))
+  for (const row of table) {
+    const [, , , result, time, day, seen] = (drills.get(row.drill) ?? '')
+      .split(/(?<!\\)\|/)
+      .map((part) => part.trim())
+    if (seen === undefined) continue
+    const cells = [row.no, ...board.cells(row).map(cell), result, time, day, `drill ${row.drill}: ${seen}`]
+    lines.set(row.no, `| ${cells.join(' | ')} |`)
+  }
   for (const { no, result, seconds, why } of results) {
     const cells = board.cells(table.find((row) => row.no === no))
     lines.set(no, `| ${[no, ...cells.map(cell), result, `${seconds} s`, today, cell(why)].join(' | ')} |`)

@@ -87,7 +87,7 @@ if (wanted('lab')) {
   if (files.length === 0 || files.some((name) => !'test/lab/smoke.test.ts'.includes(name)))
     suite('lab', files)
 }
-/** Runs the quick rows of a board. @param seen drills that ran already */
+/** Runs the quick rows of a board. @param seen what ran already */
 const board = ({ word, ...rest }, seen) => {
   say(`${rest.name}, the quick half`)
   const results = runRows({ word, ...rest }, quickRows(rest), seen)
@@ -96,8 +96,8 @@ const board = ({ word, ...rest }, seen) => {
   return results
 }
 
-const drills = wanted('drills') ? board(boards.drills, []) : []
-if (wanted('attacks')) board(boards.attacks, drills)
+const drills = wanted('drills') ? board(boards.drills, {}) : []
+if (wanted('attacks')) board(boards.attacks, { drills, ...(only === null ? { lab: 'out/lab.json' } : {}) })
 
 if (wanted('soak'))
   check('soak, one minute of faults', process.execPath, ['scripts/soak.mjs', '--minutes', '1'])

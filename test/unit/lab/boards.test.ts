@@ -26,8 +26,18 @@ describe.each(tables)('the table of every $word', ({ word, folder, cells, rows }
   })
 
   test('has a test for every row', () => {
-    for (const row of rows as readonly { no: number; file?: string; drill?: number; notHere?: string }[]) {
+    for (const row of rows as readonly {
+      no: number
+      file?: string
+      drill?: number
+      lab?: { file: string; test: string }
+      notHere?: string
+    }[]) {
       if (row.notHere !== undefined) continue
+      if (row.lab !== undefined) {
+        expect(readFileSync(row.lab.file, 'utf8')).toContain(`test('${row.lab.test}'`)
+        continue
+      }
       if (row.drill !== undefined) {
         expect(drills.find(({ no }) => no === row.drill)).toBeDefined()
         continue
