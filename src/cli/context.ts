@@ -5,9 +5,7 @@ import type { Command, Host } from '../host/host.ts'
 import { requirePrivate } from '../host/private.ts'
 import type { Secret } from '../host/secret.ts'
 import type { RemoteHost } from '../host/ssh.ts'
-import { unlockKeyring } from '../keyring/keyring.ts'
-import { passphraseFrom } from '../keyring/passphrase.ts'
-import { bootCredential, memberId } from '../names.ts'
+import { memberId } from '../names.ts'
 import { openProfile } from '../profile/find.ts'
 import type { Member, Profile } from '../profile/profile.ts'
 import { asRecorded } from '../record/job.ts'
@@ -20,10 +18,10 @@ import { keyringOf } from '../stack/home.ts'
 import { refuseOldKeyring } from '../stack/keyring-age.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
-import { password } from '../ui/ask.ts'
 import { comeback } from './comeback.ts'
 import { chooseFacts, type Facts, reserving } from './facts.ts'
 import { type Known, readKnown, survivesReboot, usualRoom } from './known.ts'
+import { unlockVault } from './unlock.ts'
 import type { World } from './world.ts'
 
 /**
@@ -163,23 +161,11 @@ export class Context {
     )
   }
 
-  /** Asks for the passphrase and opens the keyring, before the first row is drawn. */
+  /** Opens the keyring, asking where somebody must be asked, before the first row is drawn. */
   async unlock(): Promise<void> {
     if (this.#key) return
-    const { vault, unlock } = this.profile
-    const ask = (): Promise<Secret> =>
-      password(this.#world, {
-        message: `Passphrase of ${vault}:`,
-        flag: 'another passphrase source in the profile (file, command or credential)',
-      })
     await refuseOldKeyring(this.vault)
-    const source = unlock.passphrase
-    const passphrase = await passphraseFrom(source, this.#world, ask, bootCredential(vault))
-    try {
-      this.#key = await unlockKeyring(this.#world.local, keyringOf(this.vault), passphrase)
-    } finally {
-      passphrase.wipe()
-    }
+    this.#key = await unlockVault(this.#world, this.profile, keyringOf(this.vault))
   }
 
   /** A key that `create` has just made. */

@@ -6,6 +6,7 @@ import { systemdRuns } from '../host/systemd.ts'
 import { findCredential, readCredential, requireSystemdCreds } from '../keyring/credential.ts'
 import { unlockKeyring } from '../keyring/keyring.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
+import { listTokens, unlockWithToken } from '../keyring/token.ts'
 import { bootCredential } from '../names.ts'
 import { applySteps } from '../server/apply.ts'
 import { bootSteps, placesOf } from '../stack/boot.ts'
@@ -19,6 +20,7 @@ import { Context, requireRoot } from './context.ts'
 import { keptPassphrase } from './enable-passphrase.ts'
 import { printPlan } from './plan.ts'
 import { rehearse } from './rehearse.ts'
+import { isAlone } from './unlock.ts'
 import type { World } from './world.ts'
 
 /**
@@ -135,6 +137,7 @@ const sourceAtBoot = async (world: World, context: Context, dryRun: boolean): Pr
   const source = unlock.passphrase
   const opens = (secret: Secret): Promise<void> => opensKeyring(world, context, secret)
   if (source.kind === 'prompt') {
+    if (await opensAlone(world, context)) return { steps: [], line: null, wipe: () => {} }
     await requireSystemdCreds(world.local)
     const name = bootCredential(vault)
     const kept = keptPassphrase(world.local, name, opens)
@@ -153,6 +156,21 @@ const sourceAtBoot = async (world: World, context: Context, dryRun: boolean): Pr
   }
   if (!dryRun) await opens(await passphraseFrom(source, world, () => asked(world, vault)))
   return { steps: [], line: null, wipe: () => {} }
+}
+
+/** Whether a device of this machine opens it with nobody there; tried now. */
+const opensAlone = async (world: World, context: Context): Promise<boolean> => {
+  const keyring = keyringOf(context.vault)
+  const [first] = await listTokens(world.local, keyring)
+  if (!first || !isAlone(first)) return false
+  try {
+    const key = await unlockWithToken(world.local, keyring, first, null)
+    key.wipe()
+    return true
+  } catch (error) {
+    if (error instanceof Fault && error.exit === Exit.secret) return false
+    throw error
+  }
 }
 
 const asked = (world: World, vault: string): Promise<Secret> =>

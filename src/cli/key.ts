@@ -1,6 +1,6 @@
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
-import { findCredential } from '../keyring/credential.ts'
+import { findCredential, type Kept, renewCredential } from '../keyring/credential.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
 import { newRecoveryKey } from '../keyring/recovery.ts'
 import {
@@ -12,16 +12,17 @@ import {
   type Slot,
   slotOf,
 } from '../keyring/slots.ts'
+import { dropOrphans } from '../keyring/token.ts'
 import { bootCredential } from '../names.ts'
 import type { PassphraseSource } from '../profile/profile.ts'
 import { keyringOf } from '../stack/home.ts'
 import { noteKeyring, refuseOldKeyring } from '../stack/keyring-age.ts'
 import { newPassword, password } from '../ui/ask.ts'
-import { jsonLine } from '../ui/json.ts'
-import { qrCode } from '../ui/qr.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
 import { parsePassphrase } from './init/draft.ts'
+import { addDevice, chosenDevice } from './key-device.ts'
+import { tell } from './key-tell.ts'
 import { renewKit } from './renew-kit.ts'
 import type { World } from './world.ts'
 
@@ -38,6 +39,12 @@ export interface KeyOptions {
   readonly new?: string
   /** add: make a recovery key instead of taking a passphrase. */
   readonly recovery?: boolean
+  /** add: the TPM2 of this machine opens it. */
+  readonly tpm2?: boolean
+  /** add --tpm2: with a PIN besides. */
+  readonly pin?: boolean
+  /** add: a FIDO2 security key opens it. */
+  readonly fido2?: boolean
   readonly confirm?: string
 }
 
@@ -63,9 +70,11 @@ export const keyVerb = async (
     const slots = await listSlots(world.local, keyringOf(context.vault))
     // The kit holds the keyring: one from before this change opens with what opened it then.
     const kit = action === 'list' ? null : await renewKit(context)
-    const kept = (await findCredential(bootCredential(context.profile.vault))) !== null
+    const there = (await findCredential(bootCredential(context.profile.vault))) !== null
+    const kept = done.kept ?? (there ? 'other' : 'none')
     const escrowed = context.record?.escrow !== undefined
-    await tell(world, context, { ...done, action, slots, kit, escrowed, kept }, options.json === true)
+    const { vault } = context.profile
+    await tell(world, { ...done, vault, action, slots, kit, escrowed, kept }, options.json === true)
     return Exit.ok
   } finally {
     await context.close()
@@ -80,11 +89,13 @@ interface Work {
   readonly slot: string | undefined
 }
 
-interface Done {
+export interface Done {
   /** In a sentence. */
   readonly said: string
   /** Made now, to be shown once. */
   readonly recovery?: Secret
+  /** What became of the passphrase that `enable` keeps for the boot. */
+  readonly kept?: Kept
 }
 
 const work: Record<Action, (work: Work) => Promise<Done>> = {
@@ -99,7 +110,13 @@ const work: Record<Action, (work: Work) => Promise<Done>> = {
         await addSlot(work.world.local, copy, old, fresh)
         await killSlot(work.world.local, copy, slot)
       })
-      return { said: 'the passphrase is changed; the old one opens nothing here any more' }
+      const kept = await renewCredential(
+        work.world.local,
+        bootCredential(work.context.profile.vault),
+        old,
+        fresh,
+      )
+      return { said: 'the passphrase is changed; the old one opens nothing here any more', kept }
     } finally {
       old.wipe()
       fresh.wipe()
@@ -107,6 +124,8 @@ const work: Record<Action, (work: Work) => Promise<Done>> = {
   },
   add: async (work) => {
     const { recovery } = work.options
+    const device = chosenDevice(work.options)
+    if (device) return addDevice(work.world, work.context, device, await existing(work))
     const old = await existing(work)
     const fresh = recovery ? newRecoveryKey() : await newOne(work)
     try {
@@ -138,7 +157,7 @@ const work: Record<Action, (work: Work) => Promise<Done>> = {
       const consequence = `Slot ${number} will never open ${vault} again.`
       await consent(work.world, vault, work.options.confirm, consequence)
       await changeKeyring(work.world.local, keyring, { before: stays, after: stays }, (copy) =>
-        killSlot(work.world.local, copy, number),
+        killSlot(work.world.local, copy, number).then(() => dropOrphans(work.world.local, copy)),
       )
       return { said: `slot ${number} is destroyed` }
     } finally {
@@ -189,45 +208,3 @@ const ownSlot = (vault: string, slot: number): Fault =>
 
 const usage = (message: string, next: string): Fault =>
   new Fault(Exit.usage, message, { stands: 'nothing was changed', next })
-
-interface Told extends Done {
-  readonly action: string
-  readonly slots: readonly Slot[]
-  readonly kit: string | null
-  /** The servers hold opaque copies of an older kit. */
-  readonly escrowed: boolean
-  /** `enable` keeps a passphrase for the boot. */
-  readonly kept: boolean
-}
-
-const tell = async (world: World, context: Context, told: Told, json: boolean): Promise<void> => {
-  const { vault } = context.profile
-  const { action, slots, kit } = told
-  // Out of the Secret on purpose: this is the one place and the one time where it is shown.
-  const recovery = told.recovery ? Buffer.from(told.recovery.reveal()).toString() : null
-  told.recovery?.wipe()
-  if (json) {
-    const changed = action === 'list' ? {} : { kit, ...(recovery ? { recovery } : {}) }
-    world.stdout.write(jsonLine({ schema: 'cloudvault.key/1', vault, action, slots, ...changed }))
-    return
-  }
-  const code = recovery ? await qrCode(world, recovery) : null
-  const lines = slots.map((slot) => `slot ${slot.number}  ${slot.kind}  ${slot.kdf}`)
-  if (action !== 'list') lines.push(`${vault}: ${told.said}`, kitLine(vault, kit))
-  if (told.escrowed && action !== 'list') lines.push(escrowLine(vault))
-  if (told.kept && action !== 'list') lines.push(keptLine(vault))
-  if (recovery) lines.push(`recovery key, shown this once; keep it away from the servers:`, recovery)
-  if (code) lines.push(code)
-  world.stdout.write(`${lines.join('\n')}\n`)
-}
-
-const escrowLine = (vault: string): string =>
-  `next: cloudvault escrow ${vault}   (the copies on the servers open with what opened them before)`
-
-const keptLine = (vault: string): string =>
-  `next: cloudvault enable ${vault}   (makes sure that the passphrase kept for the boot still opens it)`
-
-const kitLine = (vault: string, kit: string | null): string =>
-  kit
-    ? `recovery kit: ${kit} is written anew; copies of the old one open with the old passphrases: replace them`
-    : `next: cloudvault kit ${vault}   (the recovery kit is older than this change; replace its copies)`

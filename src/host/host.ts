@@ -45,6 +45,12 @@ export interface LocalMachine extends Host {
   /** Like `run`, but stdout is key material and never becomes a string. */
   runForSecret(command: Command): Promise<{ code: number | null; secret: Secret; stderr: string }>
   /**
+   * Lets a program ask the person at this terminal by itself: its standard streams are ours, and so is a Ctrl-C.
+   * @returns its exit code, null when a signal ended it
+   * @throws Fault 3 when the program does not exist, 4 when its deadline passed
+   */
+  runOnTerminal(command: Command): Promise<number | null>
+  /**
    * Holds flock(1) on a file until released or until this process ends, however it ends.
    * @param waitMs milliseconds to wait for somebody else who holds it; default none
    * @throws Fault 6 when somebody else holds it

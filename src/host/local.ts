@@ -32,6 +32,25 @@ export class LocalHost implements LocalMachine {
     return { code: result.code, secret: new Secret(result.stdout), stderr: result.stderr }
   }
 
+  async runOnTerminal(command: Command): Promise<number | null> {
+    const [program = '', ...args] = command.argv
+    const deadline = command.deadline ?? defaultDeadline
+    // Not detached: only the session that has the terminal may read from it.
+    const result = await execa(program, args, {
+      stdio: 'inherit',
+      reject: false,
+      timeout: deadline,
+      forceKillAfterDelay: 1000,
+      extendEnv: false,
+      env: this.#env,
+    })
+    if (result.timedOut)
+      throw new Fault(Exit.unreachable, `${program} did not finish within ${deadline / 1000} s`)
+    if (result.failed && result.exitCode === undefined && result.signal === undefined)
+      throw notInstalled(program, result.cause)
+    return result.exitCode ?? null
+  }
+
   /** A kernel lock held by a child that ends with us: a file's age or a pid in it can lie after a crash or a suspend. */
   async lock(path: string, what: string, waitMs = 0): Promise<{ release(): Promise<void> }> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
@@ -129,10 +148,7 @@ export class LocalHost implements LocalMachine {
     }
     // A program that could not be started has neither an exit code nor a signal.
     if (result.failed && !result.isCanceled && result.exitCode === undefined && result.signal === undefined) {
-      throw new Fault(Exit.missing, `${program} is not installed on this machine`, {
-        next: `apt-get install ${packageOf[program] ?? program}`,
-        cause: result.cause,
-      })
+      throw notInstalled(program, result.cause)
     }
     return {
       code: result.exitCode ?? null,
@@ -155,6 +171,12 @@ const goneQuiet = async (ms: number): Promise<'stuck'> => {
   return 'stuck'
 }
 
+const notInstalled = (program: string, cause: unknown): Fault =>
+  new Fault(Exit.missing, `${program} is not installed on this machine`, {
+    next: `apt-get install ${packageOf[program] ?? program}`,
+    cause,
+  })
+
 /** Debian package that holds a program, where its name differs. */
 const packageOf: Record<string, string> = {
   cryptsetup: 'cryptsetup-bin',
@@ -165,6 +187,7 @@ const packageOf: Record<string, string> = {
   modprobe: 'kmod',
   dmsetup: 'dmsetup',
   fuser: 'psmisc',
+  'systemd-cryptenroll': 'systemd-cryptsetup',
 }
 
 /** sbin is missing from a plain user's PATH; everything parsed needs the C locale. */

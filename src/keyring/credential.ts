@@ -79,3 +79,29 @@ export const requireSystemdCreds = async (local: LocalMachine): Promise<void> =>
     next: 'another source in the profile: passphrase: { file: … } or { command: […] }',
   })
 }
+
+/** What became of a kept passphrase: there is none, it is the new one, or it was not the one that was changed. */
+export type Kept = 'none' | 'renewed' | 'other'
+
+/** Keeps the new passphrase where `enable` keeps the old one. Whatever cannot be done here, `enable` does or explains. */
+export const renewCredential = async (
+  local: LocalMachine,
+  name: string,
+  old: Secret,
+  fresh: Secret,
+): Promise<Kept> => {
+  const found = await findCredential(name)
+  if (found === null) return 'none'
+  if (found.path !== credentialPath(name)) return 'other'
+  try {
+    const kept = await readCredential(local, name, found.path)
+    const same = Buffer.compare(kept.reveal(), old.reveal()) === 0
+    kept.wipe()
+    if (!same) return 'other'
+    await storeCredential(local, name, fresh)
+    return 'renewed'
+  } catch (error) {
+    if (error instanceof Fault) return 'other'
+    throw error
+  }
+}

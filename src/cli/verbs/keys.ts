@@ -64,6 +64,7 @@ export const keysVerbs = (verb: Verb): void => {
       'sudo cloudvault key list photos',
       'sudo cloudvault key change photos',
       'sudo cloudvault key add photos --recovery   # 48 digits for a drawer, shown once',
+      'sudo cloudvault key add photos --tpm2       # this machine opens it by itself',
       'sudo cloudvault key remove photos 1',
     ],
   )
@@ -75,6 +76,12 @@ export const keysVerbs = (verb: Verb): void => {
     )
     .option('--new <source>', 'the new one, from the same sources')
     .option('--recovery', 'add: make a recovery key')
+    .option(
+      '--tpm2',
+      'add: the TPM2 of this machine opens it, as long as Secure Boot is as it is now (PCR 7)',
+    )
+    .option('--pin', 'add --tpm2: only with a PIN')
+    .option('--fido2', 'add: a FIDO2 security key opens it')
     .action((action: string, name: string, slot: string | undefined, options: object) =>
       runs(async () => (await import('../key.ts')).keyVerb)(action, name, slot, options),
     )

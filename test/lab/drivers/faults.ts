@@ -85,6 +85,7 @@ export class Faults {
         if (kind === 'hang') return machine.runForSecret({ argv: ['sleep', '3'], deadline: shortDeadline })
         return strike(kind, machine, () => machine.runForSecret(command))
       },
+      runOnTerminal: (command) => machine.runOnTerminal(command),
       stayAwake: (why) => machine.stayAwake(why),
       lock: async (path, what) => {
         // A device that another one has is no failure: the next one is chosen.
