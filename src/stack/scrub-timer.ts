@@ -153,8 +153,13 @@ const isWaiting = async (local: Host, vault: string): Promise<boolean> => {
 /** When the next one begins; null when no timer waits. */
 export const nextScrub = async (local: Host, vault: string): Promise<Date | null> => {
   if (!(await timerFile(vault))) return null
-  const property = '--property=NextElapseUSecRealtime'
-  const argv = ['systemctl', 'show', '--timestamp=unix', property, '--value', scrubTimer(vault)]
-  const seconds = /^@(\d+)/.exec((await local.run({ argv })).stdout.trim())?.[1]
-  return seconds === undefined ? null : new Date(Number(seconds) * 1000)
+  // systemctl writes the time as the zone of its own environment has it.
+  const show = ['env', 'TZ=UTC', 'systemctl', 'show', '--property=NextElapseUSecRealtime', '--value']
+  return parseElapse((await local.run({ argv: [...show, scrubTimer(vault)] })).stdout)
+}
+
+/** "Sun 2026-12-06 03:56:23 UTC"; empty or "n/a" when it does not wait for a time. */
+export const parseElapse = (text: string): Date | null => {
+  const [, day, time] = /^\w{3} (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC$/.exec(text.trim()) ?? []
+  return day === undefined ? null : new Date(`${day}T${time}Z`)
 }

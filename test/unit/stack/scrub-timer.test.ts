@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { describe as line } from '../../../src/engine/action.ts'
-import { noTimerStep, timerStep } from '../../../src/stack/scrub-timer.ts'
+import { noTimerStep, parseElapse, timerStep } from '../../../src/stack/scrub-timer.ts'
 import { scriptedHost } from '../support/scripted-host.ts'
 
 /** No unit of this name is on any machine that runs the tests. */
@@ -18,6 +18,11 @@ test('is absent, and made of two files and an enabled timer', async () => {
     'here: systemctl --quiet enable cloudvault-scrub-nobody-has-this.timer',
     'here: systemctl restart cloudvault-scrub-nobody-has-this.timer',
   ])
+})
+
+test('when the next one begins, as systemd 252 says it', () => {
+  expect(parseElapse('Sun 2026-12-06 03:56:23 UTC\n')?.toISOString()).toBe('2026-12-06T03:56:23.000Z')
+  for (const text of ['', 'n/a', 'Sun 2026-12-06 03:56:23 CET']) expect(parseElapse(text)).toBeNull()
 })
 
 test('off is no timer; one that is not there needs nothing', async () => {
