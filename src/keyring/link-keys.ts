@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { commandFailed } from '../engine/action.ts'
 import { Exit, Fault } from '../fault.ts'
@@ -171,6 +171,8 @@ export const makeLinkKeys = async (
   const beside = await mkdtemp(`${folder}-`)
   try {
     await set.make(local, beside, memberId(vault, name))
+    // openssl leaves certificates open to others.
+    for (const file of set.files) await chmod(join(beside, file), 0o600)
     await run(local, ['sync', ...set.files.map((file) => join(beside, file))])
     await rm(folder, { recursive: true, force: true })
     await rename(beside, folder)

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readFile, stat } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Exit, Fault } from '../fault.ts'
 import { writeAtomic } from '../host/files.ts'
@@ -74,6 +74,10 @@ const unpack = async (
   const argv = ['tar', '--extract', '--file', path, '--directory', folder, ...options, ...names]
   const output = await local.run({ argv })
   if (output.code !== 0) throw damaged(path, output.stderr)
+  // A link, a pipe or a device in the place of a file would be followed, waited for or read without end.
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const odd = entries.find((entry) => !entry.isFile() && !entry.isDirectory())
+  if (odd) throw damaged(path, `${odd.name} in it is no file`)
 }
 
 const damaged = (path: string, detail: string): Fault =>

@@ -69,7 +69,6 @@ const volumeKey = async (file: string, keyFile: string): Promise<Buffer> => {
 beforeAll(async () => {
   await watch()
   const disk = '    disk: { file: /srv/cloudvault/photos.img, size: 256MiB }\n    link: ssh'
-  // The first of the two is fsn's.
   await labProfile(lab(), { size: '256MiB', changes: [['ssh: vps-gra', 'ssh: ops@vps-gra']] })
   const text = await lab().client.readFile('/etc/cloudvault/photos.yaml')
   await lab().client.putFile(
@@ -220,7 +219,7 @@ const leaks = async (): Promise<string[]> => {
       // Its half of the shared key is there, for root alone.
       const hits = await found(server, places, [
         '/root/watch',
-        '/etc/cloudvault/cv-photos-fsn/',
+        '/etc/cloudvault/cv-photos-gra/',
         '/var/lib/apt',
         '/var/lib/dpkg',
         '/srv/apt',
@@ -251,7 +250,7 @@ test('secrets are where they belong and nowhere else', async () => {
   secret('vault-key', key)
   for (const name of ['fsn', 'gra'])
     secret(`volume-key-${name}`, await volumeKey(`${state}/headers/${name}.luks`, '/root/secrets/vault.key'))
-  const psk = /:([0-9a-f]{64})/.exec((await sh(`cat ${state}/links/fsn/tls.psk`)).stdout)?.[1] ?? ''
+  const psk = /:([0-9a-f]{64})/.exec((await sh(`cat ${state}/links/gra/tls.psk`)).stdout)?.[1] ?? ''
   expect(psk).not.toBe('')
   secret('shared-key', Buffer.from(psk, 'hex'))
   await sh('touch /root/watch.stop; sleep 1')

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -106,4 +106,32 @@ test('a kit is outdated as soon as the keyring is newer, wherever the kit lies',
   expect(await state(new Date(Date.now() + 1000))).toBe('current')
   expect(await state(new Date(Date.now() - 60_000))).toBe('outdated')
   expect((await kitReport(kit.profile, paths, kit.record)).state).toBe('missing')
+})
+
+test('a kit with a link in the place of a file is none', async () => {
+  const [made, folder] = [join(root, 'made'), join(root, 'unpacked')]
+  await put(join(made, 'profile.yaml'), 'version: 1')
+  await put(join(made, 'record.json'), '{}')
+  await put(join(made, 'headers/fsn.luks'), 'header')
+  await symlink('/etc/hostname', join(made, 'keys.luks'))
+  await mkdir(folder)
+  const local = new LocalHost(process.env)
+  await local.run({
+    argv: [
+      'tar',
+      '--create',
+      '--file',
+      join(root, 'kit.tar'),
+      '--directory',
+      made,
+      'profile.yaml',
+      'record.json',
+      'keys.luks',
+      'headers',
+    ],
+  })
+  await expect(openKit(local, join(root, 'kit.tar'), folder)).rejects.toMatchObject({
+    exit: Exit.trust,
+    details: { detail: 'keys.luks in it is no file' },
+  })
 })

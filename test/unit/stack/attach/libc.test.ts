@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import {
   AF_NETLINK,
@@ -52,4 +54,11 @@ it('waiting does not stop the event loop', async () => {
     clearInterval(timer)
     sys.close(silent)
   }
+})
+
+it('memory is never written to disk: not of this process, not of what it starts', async () => {
+  ;(await libc()).forbidCoreDumps()
+  const limit = /^Max core file size +0 +0 /m
+  expect(readFileSync('/proc/self/limits', 'utf8')).toMatch(limit)
+  expect(execFileSync('cat', ['/proc/self/limits'], { encoding: 'utf8' })).toMatch(limit)
 })
