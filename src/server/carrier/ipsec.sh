@@ -53,6 +53,8 @@ swanctl {
   load = random nonce openssl pem pkcs1
 }
 CONFIG
+  # By this the kernel tells two tunnels between the same two machines apart.
+  reqid=$((0x${device#cv} % 1000000 + 1))
   if [ "$side" = client ]; then other=server start='start_action = start' again=restart close='close_action = start'
   else other=client start= again=clear close=; fi
   cat >"$folder/swanctl.conf" <<CONFIG
@@ -79,6 +81,7 @@ connections {
         local_ts = $own/128
         remote_ts = $peer/128
         esp_proposals = aes256gcm16-ecp384
+        reqid = $reqid
         $start
         $close
         dpd_action = $again

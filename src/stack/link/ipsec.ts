@@ -11,7 +11,7 @@ import type { Supervisor } from '../supervise.ts'
 import type { Vault } from '../vault.ts'
 import type { Link } from './link.ts'
 import { updateFirewall } from './plain.ts'
-import { awaitSocket, makeRun, removeSocket } from './pump.ts'
+import { awaitSocket, makeRun, removeSocket, requireProgram } from './pump.ts'
 
 /**
  * An IPsec tunnel to the server by a strongSwan of our own: IKEv2 with a shared key, ESP inside UDP, by the kernel where
@@ -65,6 +65,7 @@ const startTunnel = (
   const [script, ready] = [vault.paths.linkConfig(name), vault.paths.tunnel(name)]
   return [
     makeRun(vault),
+    requireProgram(vault, ['swanctl', '--help']),
     removeSocket(vault, ready),
     {
       on: vault.local,

@@ -12,6 +12,13 @@ export const makeRun = (vault: Vault): Action => ({
   call: () => mkdir(vault.paths.run, { recursive: true, mode: 0o700 }),
 })
 
+/** Calls a program that the pump will need: without it nothing would ever come up, and nobody would say why. */
+export const requireProgram = (vault: Vault, argv: readonly string[]): Action => ({
+  on: vault.local,
+  command: { argv },
+  ok: [0, 1],
+})
+
 export const removeSocket = (vault: Vault, socket: string): Action => ({
   on: vault.local,
   text: `rm -f ${socket}`,

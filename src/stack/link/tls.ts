@@ -10,7 +10,7 @@ import type { Supervisor } from '../supervise.ts'
 import type { Vault } from '../vault.ts'
 import type { Link } from './link.ts'
 import { updateFirewall } from './plain.ts'
-import { awaitSocket, endPump, makeRun, removeSocket } from './pump.ts'
+import { awaitSocket, endPump, makeRun, removeSocket, requireProgram } from './pump.ts'
 
 /**
  * stunnel from a local unix socket to the server's port: TLS 1.3, authenticated on both sides by the keys that
@@ -65,6 +65,7 @@ const startPump = (
   const pump = ['sh', '-c', program, id, socket, config, log]
   return [
     makeRun(vault),
+    requireProgram(vault, ['stunnel', '-version']),
     removeSocket(vault, socket),
     {
       on: vault.local,

@@ -11,7 +11,7 @@ import { tunnelPort } from '../../server/carrier.ts'
 import type { Supervisor } from '../supervise.ts'
 import type { Vault } from '../vault.ts'
 import type { Link } from './link.ts'
-import { awaitSocket, makeRun, removeSocket } from './pump.ts'
+import { awaitSocket, makeRun, removeSocket, requireProgram } from './pump.ts'
 
 /**
  * A WireGuard tunnel to the server, by the kernel where it has one and by wireguard-go where not; the export answers
@@ -61,6 +61,7 @@ const startTunnel = (
   const key = (file: string): string => join(vault.paths.linkKeys(name), file)
   return [
     makeRun(vault),
+    requireProgram(vault, ['wg', '--version']),
     removeSocket(vault, ready),
     {
       on: vault.local,
