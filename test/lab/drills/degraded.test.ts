@@ -94,50 +94,55 @@ drill(11, lab, async () => {
   return `resilvered in ${seconds} s; then the other one was off: ${files} files right from the returner alone`
 })
 
-drill(13, lab, async () => {
-  const [fsn, gra] = [lab().server('fsn'), lab().server('gra')]
-  await gra.run(`cp --sparse=always -a ${disk} ${disk}.whole`)
-  /** One machine writes to one half while the other one is off. Two copies of the record are the two machines. */
-  const writeAlone = async (away: typeof gra, machine: number): Promise<void> => {
-    await away.kill()
-    await verb(lab(), ['up', 'photos', '--degraded=rw'])
-    await sh(`cp /tmp/sums /tmp/sums.${machine}`)
-    await bigFile(`of-machine-${machine}`, 8, `/tmp/sums.${machine}`)
-    await verb(lab(), ['down', 'photos'], 7)
-    await sh(`cp ${record} /root/record.${machine}`)
-    await away.start()
-  }
-  await sh(`cp ${record} /root/record.0`)
-  await writeAlone(gra, 1)
-  await sh(`cp /root/record.0 ${record}`)
-  await writeAlone(fsn, 2)
-  let files = 0
-  for (const machine of [1, 2]) {
-    await sh(`cp /root/record.${machine} ${record}`)
-    for (const flags of machine === 1 ? [[], ['--allow-stale'], ['--degraded=rw']] : [[]]) {
-      const said = await refusedUp(lab(), 5, ...flags)
-      expect(said).toContain('diverged')
-      for (const member of ['fsn', 'gra'])
-        expect(said).toContain(`cloudvault up photos --degraded=ro --without ${member}`)
+drill(
+  13,
+  lab,
+  async () => {
+    const [fsn, gra] = [lab().server('fsn'), lab().server('gra')]
+    await gra.run(`cp --sparse=always -a ${disk} ${disk}.whole`)
+    /** One machine writes to one half while the other one is off. Two copies of the record are the two machines. */
+    const writeAlone = async (away: typeof gra, machine: number): Promise<void> => {
+      await away.kill()
+      await verb(lab(), ['up', 'photos', '--degraded=rw'])
+      await sh(`cp /tmp/sums /tmp/sums.${machine}`)
+      await bigFile(`of-machine-${machine}`, 8, `/tmp/sums.${machine}`)
+      await verb(lab(), ['down', 'photos'], 7)
+      await sh(`cp ${record} /root/record.${machine}`)
+      await away.start()
     }
-  }
-  // The second machine reads both halves, and may write neither beside the other's.
-  expect(await refusedUp(lab(), 5, '--degraded=rw', '--without', 'gra')).toContain('does not know')
-  for (const [without, half] of [
-    ['gra', 1],
-    ['fsn', 2],
-  ] as const) {
-    await verb(lab(), ['up', 'photos', '--degraded=ro', '--without', without])
-    await sh(`echo 3 > /proc/sys/vm/drop_caches; sha256sum -c --quiet /tmp/sums.${half}`)
-    files += Number(await sh(`wc -l < /tmp/sums.${half}`))
-    await verb(lab(), ['down', 'photos'])
-    await nothingLeft(lab())
-  }
-  await sh(`cp /root/record.1 ${record}; mv /tmp/sums.1 /tmp/sums`)
-  await gra.run(`mv ${disk}.whole ${disk}`)
-  await wholeAgain()
-  return `exit 5 from either machine, whatever the flag; each half read alone, ${files} files right`
-})
+    await sh(`cp ${record} /root/record.0`)
+    await writeAlone(gra, 1)
+    await sh(`cp /root/record.0 ${record}`)
+    await writeAlone(fsn, 2)
+    let files = 0
+    for (const machine of [1, 2]) {
+      await sh(`cp /root/record.${machine} ${record}`)
+      for (const flags of machine === 1 ? [[], ['--allow-stale'], ['--degraded=rw']] : [[]]) {
+        const said = await refusedUp(lab(), 5, ...flags)
+        expect(said).toContain('diverged')
+        for (const member of ['fsn', 'gra'])
+          expect(said).toContain(`cloudvault up photos --degraded=ro --without ${member}`)
+      }
+    }
+    // The second machine reads both halves, and may write neither beside the other's.
+    expect(await refusedUp(lab(), 5, '--degraded=rw', '--without', 'gra')).toContain('does not know')
+    for (const [without, half] of [
+      ['gra', 1],
+      ['fsn', 2],
+    ] as const) {
+      await verb(lab(), ['up', 'photos', '--degraded=ro', '--without', without])
+      await sh(`echo 3 > /proc/sys/vm/drop_caches; sha256sum -c --quiet /tmp/sums.${half}`)
+      files += Number(await sh(`wc -l < /tmp/sums.${half}`))
+      await verb(lab(), ['down', 'photos'])
+      await nothingLeft(lab())
+    }
+    await sh(`cp /root/record.1 ${record}; mv /tmp/sums.1 /tmp/sums`)
+    await gra.run(`mv ${disk}.whole ${disk}`)
+    await wholeAgain()
+    return `exit 5 from either machine, whatever the flag; each half read alone, ${files} files right`
+  },
+  1_800_000,
+)
 
 /**
  * Kills the monitor while the kernel works on a phase of its resilver; nobody starts it again.
