@@ -14,8 +14,8 @@ const [nonceBytes, tagBytes, lengthBytes] = [12, 16, 4]
 const engine = 'aes-256-gcm'
 /** Bound to the key and to the text: another version is another key. */
 const version = 'cloudvault.escrow/1'
-/** All smaller kits look alike; above that a size tells no more than its power of two. */
-const leastBytes = 2 * 1024 * 1024
+/** Kits of one or two members look alike (a keyring has 4 MiB of random bytes, a header almost 2). */
+const leastBytes = 8 * 1024 * 1024
 const largestKit = 256 * 1024 * 1024
 
 export interface Sealed {
