@@ -5,6 +5,8 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { chooseFacts } from '../../src/cli/facts.ts'
 import { Receipt } from '../../src/engine/receipt.ts'
+import { Secret } from '../../src/host/secret.ts'
+import { seal, unseal } from '../../src/keyring/escrow.ts'
 import type { Profile } from '../../src/profile/profile.ts'
 import { type Held, type KnownEpoch, lineage, parseLabel } from '../../src/record/epoch.ts'
 import { vaultPaths } from '../../src/record/paths.ts'
@@ -14,6 +16,7 @@ import { diverged, oldCopy, rolledBack, stranger } from '../../src/stack/refuse.
 import { progressLine } from '../../src/ui/progress.ts'
 import { kitReport } from '../../src/vault/kit.ts'
 import { readProgress } from '../../src/vault/progress.ts'
+import { parseSheet, type Sheet, sheetText } from '../../src/vault/sheet.ts'
 import { member } from '../unit/support/site.ts'
 import { expectPrintable, fuzz, printed } from './fuzz.ts'
 import { changed, damaged } from './inputs.ts'
@@ -62,6 +65,17 @@ const record = {
     uncorrectable: 0,
   },
   keyring: { changes: 4 },
+  escrow: { at: '2026-11-22T06:00:00Z' },
+  job: {
+    kind: 'replace',
+    phase: 'move',
+    joins: 'hel',
+    leaves: 'gra',
+    from: 'raid1',
+    to: 'raid1',
+    since: '2026-11-22T06:00:00Z',
+    claimed: true,
+  },
   kit: { path: '/root/usb/kit.tar', at: '2026-11-22T06:00:00Z' },
 }
 const found: Record<string, Held> = { fsn: { generation: 44, epoch }, gra: { generation: 29, epoch: null } }
@@ -164,4 +178,26 @@ fuzz(
     if (line.is === 'split') expectPrintable(printed(diverged('photos', held, line.why)))
   },
   3000,
+)
+
+const sheet = sheetText(
+  {
+    vault: 'photos',
+    servers: [{ ssh: 'root@192.0.2.1:22', hostKey: `SHA256:${'A'.repeat(43)}`, path: '/etc/cloudvault/x' }],
+    sha256: 'ab'.repeat(32),
+  } as unknown as Sheet,
+  new Secret(Buffer.alloc(32, 7)),
+  new Date(0),
+)
+fuzz('the printed sheet, typed in again', damaged(sheet), (text) => void parseSheet(text))
+
+const sealed = seal(Buffer.from('a kit'))
+fuzz(
+  'a copy in escrow that somebody changed',
+  damaged(sealed.text),
+  (text) => {
+    const opened = unseal(text, new Secret(Uint8Array.from(sealed.key.reveal())))
+    expect(opened.toString()).toBe('a kit') // or a Fault: what was changed does not open
+  },
+  30,
 )

@@ -154,6 +154,9 @@ const kinds: readonly ServerMember[] = [
   member(),
   member({ server: 'nbdkit', disk: { kind: 'device', path: '/dev/disk/by-id/x' } }),
   member({ link: { kind: 'plain', port: 10809, clients: ['198.51.100.4', '2001:db8::/64'] } }),
+  member({ link: { kind: 'tls', auth: 'psk', port: 10809, clients: ['198.51.100.4'] } }),
+  member({ link: { kind: 'wireguard', port: 51820 } }),
+  member({ link: { kind: 'ipsec', port: 4500, clients: ['198.51.100.4'] } }),
   member({ link: { kind: 'tls', port: 443, clients: ['198.51.100.4'], auth: 'psk' } }),
   member({ link: { kind: 'wireguard', port: 51820 } }),
 ]
