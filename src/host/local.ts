@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { execa } from 'execa'
 import { Exit, Fault } from '../fault.ts'
@@ -56,6 +56,11 @@ export class LocalHost implements LocalMachine {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
       throw unwritable('the state directory', dirname(path), error).with({ stands: 'nothing was changed' })
     })
+    // flock(1) would make it open to others. What keeps us from making it, it tells.
+    await open(path, 'a', 0o600).then(
+      (file) => file.close(),
+      () => {},
+    )
     const holder = execa(
       'flock',
       ['--timeout', `${waitMs / 1000}`, '--conflict-exit-code', '6', path, 'sh', '-c', 'echo held; exec cat'],

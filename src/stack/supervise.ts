@@ -98,7 +98,7 @@ const daemonScript = [
  * a moment later, to undo it, must not find nothing.
  */
 const startScript =
-  'mkdir -p -m 0700 "$(dirname "$0")"; : >"$0"; script=$1; shift; setsid sh -c "$script" "$0" "$@" </dev/null >/dev/null 2>>"$0.log" & echo $! >"$0"'
+  'umask 077; mkdir -p "$(dirname "$0")"; : >"$0"; script=$1; shift; setsid sh -c "$script" "$0" "$@" </dev/null >/dev/null 2>>"$0.log" & echo $! >"$0"'
 
 /** @param run directory for pid files and logs */
 export const daemonSupervisor = (local: Host, run: string): Supervisor => {
