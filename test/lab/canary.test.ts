@@ -40,7 +40,7 @@ const runAnyhow = async (...args: string[]): Promise<void> => {
 const watch = async (): Promise<void> => {
   const driver = await readFile(path.join(import.meta.dirname, 'drivers/watch.pl'), 'utf8')
   const start =
-    'cat > /root/watch.pl && rm -f /root/watch.stop && setsid perl /root/watch.pl /root/watch.seen /root/watch.stop </dev/null >/dev/null 2>&1 & sleep 1'
+    'cat > /root/watch.pl; rm -f /root/watch.stop; setsid perl /root/watch.pl /root/watch.seen /root/watch.stop </dev/null >/dev/null 2>&1 & for i in $(seq 100); do test -s /root/watch.seen && exit 0; sleep 0.2; done; exit 1'
   await sh(start, driver)
   for (const server of lab().servers) await server.run(start, { input: driver })
 }
