@@ -27,6 +27,11 @@ const handshakeMs = 20_000
  * 4 s, but with the kernel's own 256 only long after each of them has been given up.
  */
 const queueLength = 32
+/**
+ * Of one request. With the kernel's own 1280 KiB, 32 of them take 40 s over an uplink of 8 Mbit/s, and each would be given up
+ * after 10: a line that is merely narrow was called lost while a mirror was added over it (drill 32).
+ */
+const requestKiB = 128
 const blockSizeBytes = 4096
 /** A provider that takes seconds for every request is slow, not silent; one that is silent is heard of in 10 to 20 s. */
 const answerMs = 8000
@@ -43,7 +48,7 @@ export const attach = (vault: Vault, member: Member, link: Link, options: Attach
   const backend = memberId(vault.profile.vault, member.name)
   const settings =
     `index=${index} backend=${backend} block_size=${blockSizeBytes} timeout=${timeoutSeconds}` +
-    ` dead_conn_timeout=${deadConnTimeout(member)} queue=${queueLength} export=${vault.nonce(member.name)}`
+    ` dead_conn_timeout=${deadConnTimeout(member)} queue=${queueLength}x${requestKiB}K export=${vault.nonce(member.name)}`
   return {
     name: `attach ${member.name}`,
     needs: options.needs,
@@ -95,8 +100,11 @@ const connect = async (vault: Vault, member: Member, link: Link, sizes: Sizes): 
 }
 
 /** Where the kernel refuses, nothing is wrong but that a very slow provider may be called silent. */
-const limitQueue = (index: number): Promise<void> =>
-  writeFile(`/sys/block/nbd${index}/queue/nr_requests`, `${queueLength}`).catch(() => {})
+const limitQueue = async (index: number): Promise<void> => {
+  const queue = `/sys/block/nbd${index}/queue`
+  await writeFile(`${queue}/nr_requests`, `${queueLength}`).catch(() => {})
+  await writeFile(`${queue}/max_sectors_kb`, `${requestKiB}`).catch(() => {})
+}
 
 /** A vault that is up already: a connection that died while nobody watched is replaced. */
 const revive = async (vault: Vault, member: Member, link: Link, options: AttachOptions): Promise<void> => {

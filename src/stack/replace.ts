@@ -97,5 +97,5 @@ export const parseReplace = (text: string): ReplaceState => {
   if (/finished on/.test(text)) return { is: 'finished' }
   if (/cancell?ed/.test(text)) return { is: 'canceled' }
   if (/suspended/.test(text)) return { is: 'suspended' }
-  return percent === undefined ? { is: 'none' } : { is: 'running', share: Number(percent) / 100 }
+  return percent === undefined ? { is: 'none' } : { is: 'running', share: Math.min(1, Number(percent) / 100) }
 }

@@ -7,8 +7,8 @@ import { everyFileIsRight, rightAlone, status } from './work.ts'
 /** A machine that dies while its vault grows: killed programs, a power cut, and what is said in between. */
 const lab = useLab({ servers: 2 })
 
-/** Over a line of 1 MB/s these take long enough to be killed in the middle. */
-const mebibytes = 48
+/** Several chunks, and over a line of 2 MB/s long enough to be killed in the middle. */
+const mebibytes = 160
 
 /** The loops go round some 200 times. */
 const patience = 60 * 60_000
@@ -58,7 +58,7 @@ drill(
      sha256sum /vault/photos/big-* > /root/sums; cp /root/sums /tmp/sums; sync`,
       { deadlineMs: 300_000 },
     )
-    await gra.shape({ mbit: 8 })
+    await gra.shape({ mbit: 16 })
     const growing = client.start(
       client.cloudvaultArgv([
         ...['add-mirror', 'photos', '--member', 'name=gra,ssh=vps-gra,provider=ovh', '--yes'],
