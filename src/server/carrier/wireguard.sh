@@ -40,10 +40,22 @@ up() {
 }
 
 down() {
-  rm -f "$ready"
+  rm -f "$ready" "$ready.fifo"
   [ -z "$namespace" ] || ip -n "$namespace" link del "$device" 2>/dev/null
   ip link del "$device" 2>/dev/null
   return 0
+}
+
+# wireguard-go goes on sending from the address it began with until it asks for a new key, after 15 s. Told its endpoint
+# again, it looks for another address at once. The kernel's needs nobody to tell it.
+roam() {
+  [ -n "$endpoint" ] || return 0
+  ! ip -d link show "$device" | grep -qw wireguard || return 0
+  rm -f "$ready.fifo"
+  mkfifo "$ready.fifo" || return 0
+  ip monitor address >"$ready.fifo" &
+  monitor=$!
+  while read -r _; do wg set "$device" peer "$(cat "$public")" endpoint "$endpoint" 2>/dev/null; done <"$ready.fifo" &
 }
 
 prepare() {
@@ -52,13 +64,15 @@ prepare() {
 }
 
 stay() {
-  engine=
-  trap 'trap "" TERM; down; [ -z "$engine" ] || kill "$engine" 2>/dev/null; exit 0' TERM INT
+  engine='' monitor=''
+  trap 'trap "" TERM; down; for pid in $monitor $engine; do kill "$pid" 2>/dev/null; done; exit 0' TERM INT
   prepare
   (run) &
   engine=$!
   (up) || { down; kill "$engine" 2>/dev/null; exit 4; }
+  roam
   wait "$engine"
+  [ -z "$monitor" ] || kill "$monitor" 2>/dev/null
   down
   exit 4
 }
