@@ -9,13 +9,13 @@ import { restUntilBoot } from '../stack/boot.ts'
 import { emptyRecord } from '../stack/format.ts'
 import { mountAt } from '../stack/mount.ts'
 import { vaultSteps } from '../stack/order.ts'
-import { replaceState } from '../stack/replace.ts'
 import { clearForShutdown } from '../stack/stopping.ts'
 import { jsonLine } from '../ui/json.ts'
 import { report } from '../ui/report.ts'
 import { tasks } from '../ui/tasks.ts'
 import { Context, requireRoot } from './context.ts'
 import { endPrograms } from './down-kill.ts'
+import { refuseInReplace } from './down-replace.ts'
 import { groupsOf, printPlan } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -78,25 +78,6 @@ export const downVerb = async (world: World, name: string, options: DownOptions)
   } finally {
     await context.close()
   }
-}
-
-/**
- * The kernel keeps no note of how far the copy is when a filesystem is unmounted with a program waiting for it: hours
- * would be begun anew. At shutdown nobody can be asked.
- */
-const refuseInReplace = async ({ profile, record, vault }: Context): Promise<void> => {
-  const { job } = record ?? {}
-  if (job?.kind !== 'replace' || job.phase !== 'move' || (await mountAt(profile.mount.at)) === null) return
-  const state = await replaceState(vault.local, profile.mount.at)
-  if (state.is !== 'running') return
-  throw new Fault(
-    Exit.decide,
-    `${job.leaves} is being replaced by ${job.joins} (${Math.floor(state.share * 100)} %); going down now would begin it anew`,
-    {
-      stands: 'the vault is mounted, untouched; the copy goes on',
-      next: `cloudvault status ${profile.vault}   (shows how far it is), or cloudvault cancel ${profile.vault}   (gives it up), then down`,
-    },
-  )
 }
 
 const clearVault = (world: World, context: Context): Promise<void> =>

@@ -3,7 +3,6 @@ import { isCollection, isMap, isScalar, isSeq, type Node, type Pair, type YAMLMa
 import { Exit, Fault } from '../fault.ts'
 import { quoted } from './faults.ts'
 import { parseProfile } from './load.ts'
-import type { Redundancy } from './profile.ts'
 import { hostKey } from './rules/hostkey.ts'
 import { parseTree, parseYaml } from './tree.ts'
 import { formatSize } from './units.ts'
@@ -123,37 +122,6 @@ export const removeMember = (text: string, member: string, file = 'profile'): st
   return result
 }
 
-/**
- * Says how often everything is stored: replaces `filesystem.mirror`, or adds it.
- * @param text a profile that `parseProfile` accepts
- */
-export const setMirror = (text: string, mirror: Redundancy): string => {
-  const contents = parseYaml(text).contents
-  if (!isMap(contents)) throw new Fault(Exit.usage, 'the profile is no block of keys')
-  const edited = withMirror(text, contents as YAMLMap, mirror)
-  const old = parseTree(text, 'before').value as { filesystem?: object }
-  return verifiedWhole(edited, { ...old, filesystem: { ...old.filesystem, mirror } })
-}
-
-const withMirror = (text: string, contents: YAMLMap, mirror: Redundancy): string => {
-  const filesystem = pairOf(contents, 'filesystem')
-  const block = filesystem?.value
-  if (filesystem === undefined || !isMap(block) || block.items.length === 0) {
-    const members = pairOf(contents, 'members')
-    const at = filesystem ? rangeOf(filesystem.key)[0] : rangeOf(members?.key)[0]
-    const end = filesystem ? lineEnd(text, at) : at
-    return `${text.slice(0, at)}filesystem: { mirror: ${mirror} }\n${filesystem ? text.slice(end).replace(/^\r?\n/, '') : text.slice(end)}`
-  }
-  const present = pairOf(block as YAMLMap, 'mirror')
-  if (present) {
-    const [start, end] = rangeOf(present.value)
-    return splice(text, start, end, mirror)
-  }
-  const first = rangeOf((block as YAMLMap).items[0]?.key)[0]
-  if (block.flow) return splice(text, first, first, `mirror: ${mirror}, `)
-  return splice(text, first, first, `mirror: ${mirror}\n${' '.repeat(columnOf(text, first))}`)
-}
-
 /** The block's lines as an item of the list: common indentation off, the list's on, "- " first. */
 const memberLines = (block: string, indent: string): string[] => {
   const lines = block
@@ -207,28 +175,28 @@ const membersOf = (text: string): YAMLSeq<Node> => {
   return members as YAMLSeq<Node>
 }
 
-const pairOf = (map: YAMLMap, key: string): Pair | undefined =>
+export const pairOf = (map: YAMLMap, key: string): Pair | undefined =>
   map.items.find((pair) => isScalar(pair.key) && pair.key.value === key)
 
-const rangeOf = (node: unknown): readonly [number, number] => {
+export const rangeOf = (node: unknown): readonly [number, number] => {
   const range = (node as Node | null | undefined)?.range
   if (!range) throw new Error('a parsed node without a range')
   return [range[0], range[1]]
 }
 
-const columnOf = (text: string, offset: number): number => {
+export const columnOf = (text: string, offset: number): number => {
   const start = text.lastIndexOf('\n', offset - 1) + 1
   return offset - start - (start === 0 && text.startsWith('\uFEFF') ? 1 : 0)
 }
 
 /** Offset of the end of the line, before its line break. */
-const lineEnd = (text: string, offset: number): number => {
+export const lineEnd = (text: string, offset: number): number => {
   const newline = text.indexOf('\n', offset)
   if (newline < 0) return text.length
   return text[newline - 1] === '\r' ? newline - 1 : newline
 }
 
-const splice = (text: string, start: number, end: number, inserted: string): string =>
+export const splice = (text: string, start: number, end: number, inserted: string): string =>
   text.slice(0, start) + inserted + text.slice(end)
 
 /** Whole new lines after the line that ends at `at`, with the file's own line breaks. */
@@ -247,7 +215,7 @@ const verified = (
   return verifiedWhole(after, { ...old, members: change(old.members) })
 }
 
-const verifiedWhole = (after: string, meant: unknown): string => {
+export const verifiedWhole = (after: string, meant: unknown): string => {
   const tree = parseTree(after, 'after')
   if (tree.broken || tree.faults.length > 0 || !isDeepStrictEqual(tree.value, meant))
     throw new Error('an edit of the profile came out different from what was meant; the file was not changed')

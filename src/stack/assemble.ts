@@ -5,7 +5,6 @@ import { Exit, Fault } from '../fault.ts'
 import { mapperPath } from '../names.ts'
 import { spareCopies } from '../profile/profile.ts'
 import { carriers, type Held, type KnownEpoch, learned, parseLabel } from '../record/epoch.ts'
-import { joined } from '../record/job.ts'
 import {
   type RecordData,
   readRecord,
@@ -16,8 +15,8 @@ import {
 } from '../record/record.ts'
 import { checkIdentities, readSuperblock, type Superblock } from './btrfs.ts'
 import { type Compared, compare, freshness } from './compare.ts'
-import { memberRecord } from './identify.ts'
 import { changesOf } from './keyring-age.ts'
+import { settleNewcomer } from './newcomer.ts'
 import { diverged, lacks, oldCopy, rolledBack, stranger } from './refuse.ts'
 import { allParked, type Silence } from './silence.ts'
 import type { Vault } from './vault.ts'
@@ -96,29 +95,6 @@ const checkMembers = async (vault: Vault, options: AssembleOptions): Promise<voi
   if (options.readOnly && (away.length > 0 || state.rolledBack)) return
   await settleNewcomer(vault, record)
   await updateRecord(vault.paths.record, (now) => noted(now, options, found, state, away))
-}
-
-/**
- * A machine that crashed between the kernel's taking a member in and our noting it: the newcomer's own superblock tells.
- * @throws Fault 7 when it was never taken in
- */
-const settleNewcomer = async (vault: Vault, { job, fsid }: RecordData): Promise<void> => {
-  if (job?.joining !== true || job.joins === undefined) return
-  const { joins } = job
-  const block = await readSuperblock(vault.local, mapperPath(vault.profile.vault, joins), false)
-  if (block?.fsid !== fsid) {
-    await updateRecord(vault.paths.record, (now) => {
-      const { joining: _, ...rest } = now.job ?? job
-      return { ...now, job: rest }
-    })
-    throw new Fault(Exit.decide, `${joins} was about to be added, and was not`, {
-      member: joins,
-      stands: 'nothing was mounted',
-      next: `cloudvault up ${vault.profile.vault}, then cloudvault resume ${vault.profile.vault}   (adds it)`,
-    })
-  }
-  const known = await memberRecord(vault, joins, block)
-  await updateRecord(vault.paths.record, (now) => joined(now, joins, known))
 }
 
 /** What is known after the look, on disk before the mount: whoever is away misses what is written from now on. */

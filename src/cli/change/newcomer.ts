@@ -1,6 +1,7 @@
 import { Exit, Fault } from '../../fault.ts'
 import type { RemoteHost } from '../../host/ssh.ts'
-import { addMember, setMemberHostKey, setMirror } from '../../profile/edit.ts'
+import { addMember, setMemberHostKey } from '../../profile/edit.ts'
+import { setMirror } from '../../profile/edit-mirror.ts'
 import { parseProfile } from '../../profile/load.ts'
 import type { Member, Redundancy } from '../../profile/profile.ts'
 import { readText } from '../../profile/text.ts'

@@ -14,13 +14,8 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Exit, Fault } from '../../../src/fault.ts'
 
-import {
-  addMember,
-  removeMember,
-  setMemberHostKey,
-  setMemberSize,
-  setMirror,
-} from '../../../src/profile/edit.ts'
+import { addMember, removeMember, setMemberHostKey, setMemberSize } from '../../../src/profile/edit.ts'
+import { setMirror } from '../../../src/profile/edit-mirror.ts'
 
 import { ProfileFaults } from '../../../src/profile/faults.ts'
 import { parseProfile } from '../../../src/profile/load.ts'
