@@ -3,7 +3,7 @@ import type { Job } from '../record/job.ts'
 import { begin, type ChangeOptions, isDead, mayBegin, memberNamed } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { meeting, newcomerFrom } from './change/newcomer.ts'
-import { agree, limitOf, memberSizes, planChange, printChange, sizeOf } from './change/plan.ts'
+import { agree, memberSizes, planChange, printChange, sizeOf } from './change/plan.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
@@ -45,7 +45,6 @@ export const replaceVerb = async (
       ...{ kind: 'replace', phase: 'prepare', joins, leaves, from: redundancy, to: redundancy },
       since: new Date().toISOString(),
       ...(dead || options.failing ? { failing: true } : {}),
-      ...limitOf(options.limit),
     }
     const exit = await meeting(
       world,
