@@ -48,7 +48,8 @@ const cutUnderAWriter = async (): Promise<number> => {
   const before = await journal(lab())
   const written = await writeDuring(lab(), async () => {
     for (const server of lab().servers) await server.cutLink()
-    await lab().client.run('sleep 15')
+    // A request is given up after 10 to 20 s; shorter, a link may be back before anybody calls it lost.
+    await lab().client.run('sleep 25')
     for (const server of lab().servers) await server.restoreLink()
     for (let waited = 0; waited < 60; waited++) {
       const said = await saidSince(lab(), before)

@@ -89,8 +89,12 @@ export const writeDuring = async (
 ): Promise<{ readonly files: number; readonly worstMs: number }> => {
   const running = lab.client.start(writer)
   await lab.client.run('sleep 2')
-  await what()
-  await lab.client.run('touch /tmp/enough')
+  try {
+    await what()
+  } finally {
+    // Whoever went on writing after a failure would fill the empty mount point of the next test.
+    await lab.client.run('touch /tmp/enough')
+  }
   const ended = await running.wait()
   expect(`${ended.code} ${ended.stderr}`).toBe('0 ')
   const [files = 0, worstMs = 0] = ended.stdout.trim().split(' ').map(Number)
