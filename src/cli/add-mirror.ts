@@ -1,10 +1,10 @@
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Redundancy } from '../profile/profile.ts'
 import type { Job } from '../record/job.ts'
-import { begin, type ChangeOptions, mayBegin, mustBeWhole, redundancyOf } from './change/begin.ts'
+import { type ChangeOptions, mayBegin, mustBeWhole, propose, redundancyOf } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { meeting, newcomerFrom } from './change/newcomer.ts'
-import { agree, limitOf, memberSizes, planChange, printChange, sizeOf } from './change/plan.ts'
+import { limitOf, memberSizes, planChange, sizeOf } from './change/plan.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
@@ -44,10 +44,7 @@ export const addMirrorVerb = async (world: World, name: string, options: AddOpti
         const others = memberSizes(context)
         const sizes = [...others, sizeOf(newcomer.member, Math.max(...others))]
         const plan = await planChange(context, job, newcomer, { sizes, remote })
-        if (options.dryRun) return printChange(world, context, plan, options.json === true)
-        await agree(world, context, plan, options)
-        await begin(context, newcomer, job)
-        return null
+        return propose(world, context, plan, options)
       },
     )
     if (exit !== null) return exit

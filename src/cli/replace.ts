@@ -1,9 +1,9 @@
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Job } from '../record/job.ts'
-import { begin, type ChangeOptions, isDead, mayBegin, memberNamed } from './change/begin.ts'
+import { type ChangeOptions, isDead, mayBegin, memberNamed, propose } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { meeting, newcomerFrom } from './change/newcomer.ts'
-import { agree, memberSizes, planChange, printChange, sizeOf } from './change/plan.ts'
+import { memberSizes, planChange, sizeOf } from './change/plan.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
@@ -56,10 +56,7 @@ export const replaceVerb = async (
           sizes: [...memberSizes(context, leaves), newBytes],
           remote,
         })
-        if (options.dryRun) return printChange(world, context, plan, options.json === true)
-        await agree(world, context, plan, options)
-        await begin(context, newcomer, job)
-        return null
+        return propose(world, context, plan, options)
       },
     )
     if (exit !== null) return exit

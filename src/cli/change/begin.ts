@@ -1,4 +1,4 @@
-import { Exit, Fault } from '../../fault.ts'
+import { Exit, type ExitCode, Fault } from '../../fault.ts'
 import { memberId, parkUnit } from '../../names.ts'
 import { type Member, type Profile, type Redundancy, spareCopies } from '../../profile/profile.ts'
 import { writeProfile } from '../../profile/write.ts'
@@ -8,7 +8,9 @@ import { findByBackend } from '../../stack/attach/sysfs.ts'
 import { mountAt } from '../../stack/mount.ts'
 import type { Supervisor } from '../../stack/supervise.ts'
 import type { Context } from '../context.ts'
+import type { World } from '../world.ts'
 import type { Edited } from './newcomer.ts'
+import { agree, type ChangePlan, printChange } from './plan.ts'
 
 /** The beginning of every change of members: may it begin, and the two notes that make it a thing that can be resumed. */
 
@@ -113,4 +115,17 @@ export const mustBeWhole = ({ profile, record }: Context, leaves?: string): void
 export const begin = async (context: Context, edited: Edited, job: Job): Promise<void> => {
   await writeProfile(context.profile.path, edited.before, edited.after)
   await updateRecord(context.paths.record, (record) => ({ ...record, job }))
+}
+
+/** Shows what will be done, asks, and notes it. @returns exit 0 of a dry run; null when the change is begun */
+export const propose = async (
+  world: World,
+  context: Context,
+  plan: ChangePlan,
+  options: ChangeOptions,
+): Promise<ExitCode | null> => {
+  if (options.dryRun) return printChange(world, context, plan, options.json === true)
+  await agree(world, context, plan, options)
+  await begin(context, plan.profile, plan.job)
+  return null
 }
