@@ -24,4 +24,10 @@ const main = async (): Promise<number> => {
   }
 }
 
+/** Who reads what we say may leave (`| head`); what was begun is brought to its end all the same, unheard. */
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+
 process.exitCode = await main()

@@ -4,7 +4,7 @@ import { writeProfile } from '../profile/write.ts'
 import { type Job, jobTitle, weaker } from '../record/job.ts'
 import { updateRecord } from '../record/record.ts'
 import { endUpkeep, mountAt } from '../stack/mount.ts'
-import { canAsk, confirm } from '../ui/ask.ts'
+import { confirm } from '../ui/ask.ts'
 import { carryOn } from './change/carry-on.ts'
 import { withRedundancy } from './change/newcomer.ts'
 import { Context, requireRoot } from './context.ts'
@@ -41,7 +41,7 @@ export const cancelVerb = async (world: World, name: string, options: CancelOpti
         stands: 'nothing was changed',
         next: `cloudvault resume ${profile.vault}`,
       })
-    await agreeToCancel(world, profile.vault, job, options)
+    await agreeToCancel(world, job, options)
     const before = await readText(profile.path)
     await writeProfile(profile.path, before, withRedundancy(before, job.from, profile.path))
     // First what is wanted, then an end to what is under way: whoever is at it sees the new one when it looks.
@@ -66,18 +66,8 @@ const reversed = (job: Job): Job | null => {
   return { kind: 'convert', phase: 'move', ...back }
 }
 
-const agreeToCancel = async (
-  world: World,
-  vault: string,
-  job: Job,
-  options: CancelOptions,
-): Promise<void> => {
+const agreeToCancel = async (world: World, job: Job, options: CancelOptions): Promise<void> => {
   if (options.yes) return
-  if (!canAsk(world))
-    throw new Fault(Exit.usage, 'there is no terminal to ask on', {
-      stands: 'nothing was changed',
-      next: `cloudvault cancel ${vault} --yes`,
-    })
   if (
     await confirm(world, { message: `Give up ${jobTitle(job)}, and take back what was done?`, flag: '--yes' })
   )

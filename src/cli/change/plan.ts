@@ -6,7 +6,7 @@ import { parseSize } from '../../profile/units.ts'
 import { type Job, jobTitle } from '../../record/job.ts'
 import { readChunkTable, unconverted } from '../../stack/btrfs.ts'
 import { usableBytes } from '../../stack/capacity.ts'
-import { canAsk, confirm } from '../../ui/ask.ts'
+import { confirm } from '../../ui/ask.ts'
 import { escapeLine } from '../../ui/style.ts'
 import { bytes, duration } from '../../ui/text.ts'
 import type { Context } from '../context.ts'
@@ -99,11 +99,6 @@ export const agree = async (
 ): Promise<void> => {
   if (!options.json) for (const line of planLines(context, plan)) world.stderr.write(`${line}\n`)
   if (options.yes) return
-  if (!canAsk(world))
-    throw new Fault(Exit.usage, 'there is no terminal to ask on', {
-      stands: 'nothing was changed',
-      next: 'the same command with --yes',
-    })
   if (await confirm(world, { message: 'Go on?', flag: '--yes', initial: true })) return
   throw new Fault(Exit.interrupted, 'not agreed to', { stands: 'nothing was changed' })
 }
