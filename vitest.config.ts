@@ -10,6 +10,9 @@ const alone = 'test/lab/smoke.test.ts'
 /** Run by scripts/board.mjs, which chooses among them and makes the scoreboard. */
 const drills = 'test/lab/drills/*.test.ts'
 
+/** What a push need not wait for: `npm test -- --long`. */
+const long = 'test/lab/long/*.test.ts'
+
 /** Shell scripts are text, as esbuild's text loader makes them in the bundle. */
 const scriptsAsText: Plugin = {
   name: 'scripts-as-text',
@@ -37,11 +40,12 @@ export default defineConfig({
           ...lab,
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
-          exclude: [alone, drills],
+          exclude: [alone, drills, long],
           fileParallelism: true,
           maxWorkers: 2,
         },
       },
+      { extends: true, test: { ...lab, name: 'lab-long', include: [long], maxWorkers: 2 } },
       { extends: true, test: { ...lab, name: 'drills', include: [drills], maxWorkers: 2 } },
       {
         extends: true,

@@ -1,16 +1,22 @@
 // `npm test`: everything, from a fresh clone on a bare Debian 12 with Node and npm. Sets this machine up, then lint,
-// types, structure, packaging, unit tests, the lab, the quick drills and a minute of soak. Ends with the plain line "N passed, N failed".
-//   npm test                    all
+// types, structure, packaging, unit tests, the lab, the quick drills and attacks, and a minute of soak. Ends with the
+// plain line "N passed, N failed".
+//   npm test                    what every push has to pass
+//   npm test -- --long          as well as these: the long lab tests, every drill, every attack, ten minutes of soak
 //   npm test -- --only unit     one part: checks, unit, fuzz, lab, drills, attacks or soak
 //   npm test -- --only lab NAME lab test files whose path contains NAME
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { boards, quickRows, runRows, scoreboard } from './board.mjs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { boards, quickRows, runRows, scoreboard, tableOf } from './board.mjs'
 import { nodePackages, run, say, systemPackages } from './lib.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
-const at = process.argv.indexOf('--only')
-const only = at === -1 ? null : process.argv[at + 1]
-const filter = at === -1 ? [] : process.argv.slice(at + 2)
+const words = process.argv.slice(2).filter((word) => word !== '--long')
+const everything = process.argv.includes('--long')
+const [flag, only = null, ...filter] = words
+if (flag !== undefined && (flag !== '--only' || only === null)) {
+  console.error('npm test [-- [--long] [--only checks|unit|fuzz|lab|drills|attacks|soak [NAME …]]]')
+  process.exit(2)
+}
 const wanted = (part) => only === null || only === part
 
 const tally = { passed: 0, failed: 0, broken: [], inputs: 0 }
@@ -80,17 +86,23 @@ const suite = (project, files) => {
 if (wanted('unit')) suite('unit', only === 'unit' ? filter : [])
 if (wanted('fuzz')) suite('fuzz', [])
 if (wanted('lab')) {
-  // A filter names files of either.
+  // A filter names files of any of them.
   const files = only === 'lab' ? filter : []
-  if (files.length === 0 || files.some((name) => 'test/lab/smoke.test.ts'.includes(name)))
-    suite('lab-alone', files)
-  if (files.length === 0 || files.some((name) => !'test/lab/smoke.test.ts'.includes(name)))
-    suite('lab', files)
+  const inFolder = (folder) =>
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.test.ts'))
+      .map((name) => `${folder}/${name}`)
+  const alone = 'test/lab/smoke.test.ts'
+  const projects = { 'lab-alone': [alone], lab: inFolder('test/lab').filter((file) => file !== alone) }
+  if (everything || files.length > 0) projects['lab-long'] = inFolder('test/lab/long')
+  for (const [project, own] of Object.entries(projects))
+    if (files.length === 0 || own.some((file) => files.some((name) => file.includes(name))))
+      suite(project, files)
 }
-/** Runs the quick rows of a board. @param seen what ran already */
+/** Runs the quick rows of a board, or all of them. @param seen what ran already */
 const board = ({ word, ...rest }, seen) => {
-  say(`${rest.name}, the quick half`)
-  const results = runRows({ word, ...rest }, quickRows(rest), seen)
+  say(everything ? rest.name : `${rest.name}, the quick half`)
+  const results = runRows({ word, ...rest }, everything ? tableOf(rest) : quickRows(rest), seen)
   for (const line of scoreboard(results)) console.log(line)
   for (const { no, title, result } of results) count(`${word} ${no}: ${title}`, result === 'survived')
   return results
@@ -100,7 +112,7 @@ const drills = wanted('drills') ? board(boards.drills, {}) : []
 if (wanted('attacks')) board(boards.attacks, { drills, ...(only === null ? { lab: 'out/lab.json' } : {}) })
 
 if (wanted('soak'))
-  check('soak, one minute of faults', process.execPath, ['scripts/soak.mjs', '--minutes', '1'])
+  check('soak under faults', process.execPath, ['scripts/soak.mjs', '--minutes', everything ? '10' : '1'])
 
 if (tally.inputs > 0) say(`${tally.inputs} made-up inputs to the readers of what comes from outside`)
 for (const name of tally.broken) console.log(`failed: ${name}`)

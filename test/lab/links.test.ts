@@ -4,12 +4,13 @@ import { describe, expect, test } from 'vitest'
 import type { LabServer, Seen } from '../../lab/index.ts'
 import { tunnelOf } from '../../src/names.ts'
 import { newCertificate } from './certificate.ts'
-import { everyFileIsRight, journal, saidSince, status, verdictBecomes, writeDuring } from './drills/work.ts'
+import { everyFileIsRight, status, writeDuring } from './drills/work.ts'
 import { canary, labProfile, leftOnServer, nothingLeft, useLab, verb } from './support.ts'
 
 /**
- * Every kind of link that opens a port, two at a time under one vault: what passes on the wire, who is let in, the
- * reconnect, and that it goes without a trace. One story: the profile gets other links, provision changes them.
+ * Every kind of link that opens a port, two at a time under one vault: what passes on the wire, who is let in, and
+ * that it goes without a trace. One story: the profile gets other links, provision changes them. That each is mended
+ * after a cut is shown by long/cuts.test.ts.
  */
 const lab = useLab({ servers: 2, bystander: true })
 
@@ -29,8 +30,6 @@ const profile = (first: string, second: string): Promise<string> =>
     changes: [
       ['    link: ssh                     #', `    link: ${first}   #`],
       ['    link: ssh\n', `    server: nbdkit\n    link: ${second}\n`],
-      // A cut is to be sat out, not to cost a resilver.
-      ['patience: 30s', 'patience: 120s'],
     ],
   })
 
@@ -43,38 +42,17 @@ const writeCanary = async (): Promise<void> => {
   await everyFileIsRight(lab())
 }
 
-/** The cable of each server is out for longer than the kernel waits, while somebody writes: nothing is lost. */
-const cutUnderAWriter = async (): Promise<number> => {
-  const before = await journal(lab())
-  const written = await writeDuring(lab(), async () => {
-    for (const server of lab().servers) await server.cutLink()
-    // A request is given up after 10 to 20 s; shorter, a link may be back before anybody calls it lost.
-    await lab().client.run('sleep 25')
-    for (const server of lab().servers) await server.restoreLink()
-    for (let waited = 0; waited < 60; waited++) {
-      const said = await saidSince(lab(), before)
-      if (['fsn', 'gra'].every((name) => said.includes(`${name}: back after`))) return
-      await lab().client.run('sleep 1')
-    }
-    throw new Error(`not every link came back: ${await saidSince(lab(), before)}`)
-  })
-  await verdictBecomes(lab(), 'healthy', 60)
-  return written.worstMs
-}
-
-/** Up, looked at from the wire, cut, down. @returns what passed at each server */
+/** Up, looked at from the wire, down. @returns what passed at each server */
 const round = async (): Promise<Record<'fsn' | 'gra', Seen<keyof typeof needles>>> => {
   const wires = [await fsn().listen(needles), await gra().listen(needles)] as const
   await verb(lab(), ['up', 'photos'])
   await writeCanary()
   expect((await status(lab())).verdict).toBe('healthy')
-  const worst = await cutUnderAWriter()
-  await everyFileIsRight(lab())
   await verb(lab(), ['down', 'photos'])
   await nothingLeft(lab())
   const [one, other] = [await wires[0].stop(), await wires[1].stop()]
   for (const seen of [one, other]) expect(seen.bytes).toBeGreaterThan(2_000_000)
-  console.log(`links: longest wait ${worst} ms`, one.bytes, one.found, other.bytes, other.found)
+  console.log('links: passed', one.bytes, one.found, other.bytes, other.found)
   return { fsn: one, gra: other }
 }
 
@@ -122,7 +100,7 @@ describe('TLS with a shared key, and TLS with certificates over IPv6', () => {
     expect(modes.stdout.trim().split('\n')).toEqual(['600', '600', '700', '600'])
   })
 
-  test('nothing readable passes; a cut under a writer is mended by itself', async () => {
+  test('nothing readable passes', async () => {
     const seen = await round()
     expect(seen.fsn.found).toEqual(hidden)
     expect(seen.gra.found).toEqual(hidden)
@@ -177,7 +155,7 @@ describe('WireGuard, over IPv4 and over IPv6', () => {
     expect((await fsn().run('ls /etc/cloudvault/cv-photos-fsn')).stdout).not.toContain('tls')
   })
 
-  test('nothing readable passes; a cut under a writer is mended by itself', async () => {
+  test('nothing readable passes', async () => {
     const seen = await round()
     expect(seen.fsn.found).toEqual(hidden)
     expect(seen.gra.found).toEqual(hidden)
@@ -226,7 +204,7 @@ describe('IPsec, over IPv4 and over IPv6', () => {
     )
   })
 
-  test('nothing readable passes; a cut under a writer is mended by itself', async () => {
+  test('nothing readable passes', async () => {
     const seen = await round()
     expect(seen.fsn.found).toEqual(hidden)
     expect(seen.gra.found).toEqual(hidden)
