@@ -1,24 +1,37 @@
 import { build } from 'esbuild'
 import type { Lab } from '../../lab/index.ts'
 import type { Kind } from './drivers/faults.ts'
-import type { Verb } from './drivers/trial.ts'
+import type { Aim, Verb } from './drivers/trial.ts'
 
 /** Starts drivers/loops.ts in the lab's client: something happens at every point of a verb. */
 
-export interface Loop {
-  readonly verb: Verb
-  readonly kinds: readonly Kind[]
-}
-
 export interface Looped {
-  /** Points that were tried, per verb and kind. */
-  readonly points: Readonly<Record<string, Readonly<Record<string, number>>>>
+  /** Points that were tried and that there are, per verb and kind. */
+  readonly points: Readonly<Record<string, Readonly<Record<string, readonly [number, number]>>>>
   /** Seconds per "verb kind". */
   readonly seconds: Readonly<Record<string, number>>
   readonly surprises: readonly string[]
+  /** Says which points were tried, where it was not all of them. */
+  readonly seed: number
 }
 
-export const allKinds: readonly Kind[] = ['fail', 'hang', 'SIGINT', 'SIGTERM', 'SIGKILL']
+/** What is tried at every point of a verb, or at one of so many. */
+export interface Loop {
+  readonly aim: Aim
+  readonly of: number
+}
+
+export const allKinds: readonly Kind[] = ['fail', 'SIGKILL', 'hang', 'SIGINT', 'SIGTERM']
+
+/**
+ * Every kind at a third of the points, then failures and SIGKILL at the other ones, then the rest: a machine that is too
+ * slow for all of them leaves out what is worth least. Which third, the seed says.
+ */
+export const everyKind = (...verbs: readonly Verb[]): Loop[] => {
+  const all = (kinds: readonly Kind[], of: number): Loop[] =>
+    kinds.flatMap((kind) => verbs.map((verb) => ({ aim: { verb, kind }, of })))
+  return [...all(allKinds, 3), ...all(allKinds, 1)]
+}
 
 const outfile = 'out/drivers/loops.mjs'
 
@@ -38,28 +51,37 @@ export const buildLoops = (): Promise<unknown> =>
     },
   })
 
-/**
- * @param lab with a vault "photos"; where `up` or `down` are tried it has to be created
- * @param newcomer the server that `add` is told of: "name=gra,ssh=…"
- */
-export const loop = async (
-  lab: Lab,
-  work: readonly Loop[],
-  deadlineMs: number,
-  newcomer?: string,
-): Promise<Looped> => {
-  const [node = '', program = ''] = lab.client.cloudvaultArgv([])
-  const job = { self: [node, program], vault: 'photos', member: 'fsn', work, newcomer }
-  const argv = [node, `${lab.client.repository}/${outfile}`, JSON.stringify(job)]
-  const ran = await lab.client.run(argv, { deadlineMs })
-  return JSON.parse(ran.stdout.trim().split('\n').at(-1) ?? '{}') as Looped
+export interface Looping {
+  /** Nothing further is begun after that long; what is under way takes up to a few minutes more. */
+  readonly minutes: number
+  readonly seed: number
+  /** The server that `add` is told of: "name=gra,ssh=…". */
+  readonly newcomer?: string
 }
 
-/** "up: fail 48, hang 30; down: …" */
-export const pointsShown = ({ points }: Looped): string =>
-  Object.entries(points)
-    .map(([verb, kinds]) => {
-      const each = Object.entries(kinds).map(([kind, count]) => `${kind} ${count}`)
-      return `${verb}: ${each.join(', ')}`
-    })
-    .join('; ')
+/** @param lab with a vault "photos"; where `up` or `down` are tried it has to be created */
+export const loop = async (lab: Lab, work: readonly Loop[], options: Looping): Promise<Looped> => {
+  const { minutes, seed, newcomer } = options
+  const [node = '', program = ''] = lab.client.cloudvaultArgv([])
+  const share = { of: 1, seed }
+  const names = { self: [node, program], vault: 'photos', member: 'fsn', newcomer }
+  const job = { ...names, work, share, seconds: minutes * 60 }
+  const argv = [node, `${lab.client.repository}/${outfile}`, JSON.stringify(job)]
+  const ran = await lab.client.run(argv, { deadlineMs: (minutes + 15) * 60_000 })
+  return { seed, ...JSON.parse(ran.stdout.trim().split('\n').at(-1) ?? '{}') } as Looped
+}
+
+/** Minutes for the loops of a drill: enough for all of them on a machine with nothing else to do. CLOUDVAULT_MINUTES says others. */
+export const loopMinutes = Number(process.env.CLOUDVAULT_MINUTES ?? 35)
+
+/** A number that is printed with what was seen, and can be given again: CLOUDVAULT_SEED. */
+export const anySeed = (): number => Number(process.env.CLOUDVAULT_SEED ?? Math.floor(Math.random() * 1000))
+
+/** "seed 7: up: fail 48 of 48, hang 10 of 30; down: …" */
+export const pointsShown = ({ points, seed }: Looped): string => {
+  const verbs = Object.entries(points).map(([verb, kinds]) => {
+    const each = Object.entries(kinds).map(([kind, [tried, all]]) => `${kind} ${tried} of ${all}`)
+    return `${verb}: ${each.join(', ')}`
+  })
+  return `seed ${seed}: ${verbs.join('; ')}`
+}

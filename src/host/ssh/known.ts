@@ -1,6 +1,6 @@
 import type { Host } from '../host.ts'
 import { type HostKey, hostKeyOf } from './key.ts'
-import { asUser, type ResolvedSsh } from './resolve.ts'
+import { asUser, lookupMs, type ResolvedSsh } from './resolve.ts'
 
 /** What the user's known_hosts files say about one server. */
 export interface KnownKeys {
@@ -19,7 +19,7 @@ export const knownKeys = async (local: Host, resolved: ResolvedSsh): Promise<Kno
   const found: { key: HostKey; revoked: boolean }[] = []
   for (const file of resolved.knownHostsFiles) {
     const argv = [...asUser(resolved.configUser), 'ssh-keygen', '-F', name, '-f', file]
-    const output = await local.run({ argv, root: false, deadline: 10_000 })
+    const output = await local.run({ argv, root: false, deadline: lookupMs })
     if (output.code === 0) found.push(...readLines(output.stdout))
   }
   return {

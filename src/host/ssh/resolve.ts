@@ -32,6 +32,12 @@ export interface ResolvedSsh {
   readonly configUser?: string
 }
 
+/**
+ * Milliseconds for a program that only looks something up on this machine: nothing but a machine that is very busy, or a
+ * name service that does not answer, makes it slow.
+ */
+export const lookupMs = 30_000
+
 /** user@host:port is what people write; `ssh` itself takes it only as a URL. */
 const targetPattern =
   /^(?:(?<user>[^@\s/:]+)@)?(?<host>\[[0-9a-fA-F:.%]+\]|[^\s/:@[\]]+)(?::(?<port>\d{1,5}))?$/
@@ -46,7 +52,7 @@ export const resolveSsh = async (local: Host, target: string, env: Env): Promise
   const words = targetWords(target)
   const configUser = process.geteuid?.() === 0 ? sudoUser(env) : undefined
   const argv = [...asUser(configUser), 'ssh', '-G', ...words]
-  const output = await local.run({ argv, root: false, deadline: 10_000 })
+  const output = await local.run({ argv, root: false, deadline: lookupMs })
   if (output.code !== 0) {
     throw new Fault(Exit.usage, `ssh does not understand the target ${target}`, {
       detail: output.stderr,
@@ -129,7 +135,7 @@ const expandPath = (path: string, home: string, env: Env): string =>
     .replace(/\$\{(\w+)\}|^\$(\w+)$/g, (whole, braced, bare) => env[String(braced ?? bare)] ?? whole)
 
 const homeOf = async (local: Host, user: string): Promise<string> => {
-  const output = await local.run({ argv: ['getent', 'passwd', user], root: false, deadline: 10_000 })
+  const output = await local.run({ argv: ['getent', 'passwd', user], root: false, deadline: lookupMs })
   const home = output.code === 0 ? output.stdout.trim().split(':')[5] : undefined
   if (!home) throw new Fault(Exit.missing, `the home directory of ${user} (SUDO_USER) cannot be found`)
   return home

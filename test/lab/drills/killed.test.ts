@@ -1,5 +1,14 @@
 import { beforeAll, describe, expect } from 'vitest'
-import { allKinds, buildLoops, type Loop, type Looped, loop, pointsShown } from '../loops.ts'
+import {
+  allKinds,
+  anySeed,
+  buildLoops,
+  everyKind,
+  type Looped,
+  loop,
+  loopMinutes,
+  pointsShown,
+} from '../loops.ts'
 import { labProfile, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 
@@ -12,8 +21,8 @@ import { drill } from './drill.ts'
 const mirrored = useLab({ servers: 2 })
 const alone = useLab({ servers: 1 })
 
-/** Long enough for a machine that has other things to do. */
-const patience = 90 * 60_000
+/** What is under way when the time of the loops is over is ended properly, and that takes a while. */
+const patience = (loopMinutes + 20) * 60_000
 
 beforeAll(async () => {
   await labProfile(mirrored())
@@ -29,16 +38,13 @@ beforeAll(async () => {
   await buildLoops()
 })
 
-const every = (...verbs: readonly Loop['verb'][]): Loop[] =>
-  verbs.map((name) => ({ verb: name, kinds: allKinds }))
-
 /** No surprise, and every loop really went round. */
 const judge = (looped: Looped, verbs: readonly string[]): string => {
   console.log(`${pointsShown(looped)}\n${JSON.stringify(looped.seconds)}`)
   expect(looped.surprises).toEqual([])
   for (const name of verbs)
     for (const kind of allKinds)
-      expect(looped.points[name]?.[kind] ?? 0, `${name} ${kind}`).toBeGreaterThan(10)
+      expect(looped.points[name]?.[kind]?.[0] ?? 0, `${name} ${kind}`).toBeGreaterThan(4)
   return pointsShown(looped)
 }
 
@@ -47,9 +53,10 @@ describe('killed', () => {
     30,
     mirrored,
     async () => {
+      const options = { minutes: loopMinutes, seed: anySeed() }
       const [up, below] = await Promise.all([
-        loop(mirrored(), every('up'), patience),
-        loop(alone(), every('provision', 'create'), patience),
+        loop(mirrored(), everyKind('up'), options),
+        loop(alone(), everyKind('provision', 'create'), options),
       ])
       const shown = `${judge(below, ['provision', 'create'])}; ${judge(up, ['up'])}`
       await nothingLeft(mirrored())
@@ -63,7 +70,8 @@ describe('killed', () => {
     31,
     mirrored,
     async () => {
-      const shown = judge(await loop(mirrored(), every('down'), patience), ['down'])
+      const options = { minutes: loopMinutes, seed: anySeed() }
+      const shown = judge(await loop(mirrored(), everyKind('down'), options), ['down'])
       await nothingLeft(mirrored())
       return shown
     },

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { type Perform, perform } from '../../../src/engine/action.ts'
 import { Exit, Fault } from '../../../src/fault.ts'
 import type { Command, Host, LocalMachine, Output } from '../../../src/host/host.ts'
@@ -25,12 +26,30 @@ const underWay = 60
 /** Which points are hit in a run: none, the first that was never hit, or every one that does this (and then it fails). */
 export type Hitting = 'none' | 'next' | { readonly every: string }
 
+/** One of so many points, chosen by a seed. */
+export interface Share {
+  readonly of: number
+  readonly seed: number
+}
+
+/** The same points for the same seed, in whatever order they are met. */
+const isOf = ({ of, seed }: Share, point: string): boolean =>
+  createHash('sha256').update(`${seed} ${point}`).digest().readUInt32BE() % of === 0
+
 /**
  * Points are known by what is done, where, and the how-manieth time in its run, not by a running number: members go
  * side by side, and number 17 of one run is not number 17 of the next.
  */
 export class Faults {
-  readonly tried = new Set<string>()
+  /** Points that were hit. */
+  tried = new Set<string>()
+  /** Points that were passed while the verb that is tried ran: all there is to hit. */
+  met = new Set<string>()
+  /** Only a share of the points is hit. */
+  share: Share = { of: 1, seed: 0 }
+  /** What is tried. Calls do not hang: their deadlines are the kernel's or their socket's. */
+  aimed: Kind = 'fail'
+  #passed: Set<string> | undefined
   readonly #seen = new Map<string, number>()
   #hitting: Hitting = 'none'
   #kind: Kind = 'fail'
@@ -39,8 +58,10 @@ export class Faults {
   /** Called with each point before anything happens there. */
   onHit: (point: string) => void = () => {}
 
-  begin(hitting: Hitting, kind: Kind): void {
+  /** @param counts whether what is passed in this run is what there is to hit */
+  begin(hitting: Hitting, kind: Kind, counts: boolean): void {
     this.#seen.clear()
+    this.#passed = counts ? this.met : undefined
     this.#hitting = hitting
     this.#kind = typeof hitting === 'string' ? kind : 'fail'
     this.hit = ''
@@ -48,21 +69,22 @@ export class Faults {
 
   /** @returns what has to happen here, if anything */
   pass(where: string, what: string, isCommand: boolean): Kind | null {
-    if (this.#kind === 'hang' && !isCommand) return null // calls have deadlines of their own; that they fail is tried
     const known = `${where}: ${samePoint(what)}`
     const times = (this.#seen.get(known) ?? 0) + 1
     this.#seen.set(known, times)
     const point = times === 1 ? known : `${known} (${times})`
-    if (!this.#hits(point)) return null
+    const isPoint = isCommand || this.aimed !== 'hang'
+    if (isPoint) this.#passed?.add(point)
+    if (!this.#hits(point, isPoint)) return null
     this.hit = point
     this.onHit(point)
     return this.#kind
   }
 
-  #hits(point: string): boolean {
+  #hits(point: string, isPoint: boolean): boolean {
     if (this.#hitting === 'none') return false
     if (this.#hitting !== 'next') return point.includes(this.#hitting.every)
-    if (this.hit !== '' || this.tried.has(point)) return false
+    if (!isPoint || this.hit !== '' || this.tried.has(point) || !isOf(this.share, point)) return false
     this.tried.add(point)
     return true
   }

@@ -1,16 +1,19 @@
 import { rmSync } from 'node:fs'
 import type { Kind } from './faults.ts'
 import { fill, hashOf, mounts, standing } from './standing.ts'
-import { type Job, Trial, type Verb } from './trial.ts'
+import { type Aim, type Job, Trial, type Verb } from './trial.ts'
 
 /**
  * Runs in the client: something happens at every external command and every call (netlink, superblocks, files) of a
  * verb. Each run is hit at the first point that never was, until a run has none left and succeeds; so every run also
- * shows that the one before left nothing in its way. Prints one JSON line.
+ * shows that the one before left nothing in its way. What is to be tried comes in the order of its worth, and no run is
+ * begun when the time is over. Prints one JSON line.
  */
 
 interface Work extends Job {
-  readonly work: readonly { readonly verb: Verb; readonly kinds: readonly Kind[] }[]
+  readonly work: readonly { readonly aim: Aim; readonly of: number }[]
+  /** Seconds until no further run is begun. */
+  readonly seconds: number
   /** Given to the processes that are killed. */
   readonly killed?: Verb
 }
@@ -22,6 +25,8 @@ const { vault, member } = job
 
 /** Far above what there is; a loop that never ends is a surprise, too. */
 const most = 250
+const late = (): boolean => performance.now() > job.seconds * 1000
+const more = (run: number): boolean => run < most && !late()
 
 const left = (): Promise<string> => standing(vault, connections.values())
 const leftOver = async (): Promise<string> => {
@@ -31,8 +36,8 @@ const leftOver = async (): Promise<string> => {
 const notUp = async (): Promise<string> => (mounts(vault).length > 0 ? '' : 'not mounted')
 const nothing = async (): Promise<string> => ''
 const downJudge = async (done: boolean): Promise<string> => (done ? leftOver() : '')
-const calm = (verb: Verb, judge: (done: boolean) => Promise<string> = nothing): Promise<boolean> =>
-  trial.once(verb, 'none', 'fail', judge)
+type Judge = (done: boolean) => Promise<string>
+const calm = (verb: Verb, judge: Judge = nothing): Promise<boolean> => trial.once(verb, 'none', 'fail', judge)
 
 const udevRule = '/run/udev/rules.d/59-cloudvault.rules'
 /** Like a machine that has never run cloudvault: the kernel step has its modules and its rule to set up. */
@@ -48,9 +53,8 @@ const forgetKernel = (): void => {
  */
 const floors = ['cryptsetup close', 'netlink nbd DISCONNECT', null]
 
-const everyUp = async (kind: Kind): Promise<number> => {
-  for (const floor of floors) await everyUpFrom(floor, kind)
-  return faults.tried.size
+const everyUp = async (kind: Kind): Promise<void> => {
+  for (const floor of floors) if (!late()) await everyUpFrom(floor, kind)
 }
 
 const everyUpFrom = async (floor: string | null, kind: Kind): Promise<void> => {
@@ -61,74 +65,75 @@ const everyUpFrom = async (floor: string | null, kind: Kind): Promise<void> => {
     const now = await left()
     return now === found ? '' : `found ${found || 'nothing'} and left ${now || 'nothing'}`
   }
-  for (let run = 0; run < most; run++) {
+  for (let run = 0; more(run); run++) {
     if (floor === null && kind !== 'hang') forgetKernel()
     if (await trial.once('up', 'next', kind, (done) => (done ? notUp() : asFound()))) return
     if (faults.hit === '') return
     if (mounts(vault).length > 0) await toFloor() // it got there all the same
   }
-  trial.surprise(`up: no end after ${most} runs`)
+  if (!late()) trial.surprise(`up: no end after ${most} runs`)
 }
 
-const killedUp = async (): Promise<number> => {
+const killedUp = async (): Promise<void> => {
   await calm('down', downJudge)
-  rmSync(udevRule, { force: true })
-  return trial.killed('up', most)
+  forgetKernel()
+  await trial.killed('up', more)
 }
 
 /**
  * `down` goes on where the last one stopped. While one member's branch fails the others go on, so what they passed
  * is met in a later descent, until one descent has nothing new.
  */
-const everyDown = async (kind: Kind): Promise<number> => {
-  for (let run = 0, before = -1; run < most && before < faults.tried.size; run++) {
+const everyDown = async (kind: Kind): Promise<void> => {
+  for (let run = 0, before = -1; more(run) && before < faults.tried.size; run++) {
     before = faults.tried.size
-    while (!(await trial.once('down', 'next', kind, downJudge)) && faults.hit !== '' && run < most) run++
-    if (before < faults.tried.size) await calm('up', notUp)
+    while (!(await trial.once('down', 'next', kind, downJudge)) && faults.hit !== '' && more(run)) run++
+    if (before < faults.tried.size && !late()) await calm('up', notUp)
   }
-  return faults.tried.size
 }
 
 /** Both begin and end with a vault that is up, with the same files in it. */
-const upOrDown = async (verb: 'up' | 'down', kind: Kind): Promise<number> => {
+const upOrDown = async (verb: 'up' | 'down', kind: Kind): Promise<void> => {
   await calm('up', notUp)
   const before = hashOf(vault)
   const tries = { up: everyUp, down: everyDown }
-  const points =
-    kind !== 'SIGKILL'
-      ? await tries[verb](kind)
-      : await (verb === 'up' ? killedUp() : trial.killed('down', most))
+  if (kind !== 'SIGKILL') await tries[verb](kind)
+  else if (verb === 'up') await killedUp()
+  else await trial.killed('down', more)
+  if (verb === 'down' && late()) await calm('down')
   if (verb === 'down') {
     const rest = await leftOver()
     if (rest !== '') trial.surprise(`down, ${kind}: at the end ${rest}`)
   }
   await calm('up', notUp)
   if (hashOf(vault) !== before) trial.surprise(`${verb}, ${kind}: the files are not what they were`)
-  return points
 }
 
 /** What provision leaves on a server, as far as unprovision has to take it away again. */
 const serverLook = `ls -d /etc/cloudvault /run/cloudvault /srv/cloudvault /usr/local/lib/cloudvault /etc/systemd/system/cv-* 2>/dev/null
 getent passwd cloudvault; dpkg-query -W -f '\${Package} \${Status}\\n' nbd-server 2>/dev/null | grep -v 'unknown ok not-installed'; systemctl is-enabled nbd-server 2>/dev/null; test -d /srv || echo 'no /srv'; true`
 
-/** Nothing is undone on a server when a run ends early: the next one goes on from there. */
-const everyProvision = async (kind: Kind): Promise<number> => {
-  await calm('unprovision')
-  let points = 0
-  if (kind === 'SIGKILL') points = await trial.killed('provision', most)
-  else {
-    for (let run = 0; run < most; run++) {
-      if ((await trial.once('provision', 'next', kind, nothing)) || faults.hit === '') break
-    }
-    points = faults.tried.size
+/** The verb goes on where the run before was hit, until one comes to its end; when there is no time for that, a calm one. */
+const onward = async (verb: Verb, kind: Kind, judge: Judge = nothing): Promise<void> => {
+  if (kind === 'SIGKILL') {
+    if (await trial.killed(verb, more)) return
+  } else {
+    for (let run = 0; more(run); run++)
+      if ((await trial.once(verb, 'next', kind, judge)) || faults.hit === '') return
   }
+  await calm(verb, judge)
+}
+
+/** Nothing is undone on a server when a run ends early: the next one goes on from there. */
+const everyProvision = async (kind: Kind): Promise<void> => {
+  await calm('unprovision')
+  await onward('provision', kind)
   await calm('provision')
   if (!/"changed":false/.test(trial.stdout) || /"changed":true/.test(trial.stdout))
     trial.surprise(`provision, ${kind}: a second one changes something: ${trial.stdout}`)
   await calm('unprovision')
   const rest = await connections.get(member)?.run({ argv: ['sh', '-c', serverLook] })
   if (rest?.stdout !== '') trial.surprise(`provision, ${kind}: unprovision left ${rest?.stdout}`)
-  return points
 }
 
 /** A vault that was never created: no state here, a blank disk there. */
@@ -152,45 +157,29 @@ const works = async (kind: Kind): Promise<void> => {
   await calm('down', downJudge)
 }
 
-const everyCreate = async (kind: Kind): Promise<number> => {
+const everyCreate = async (kind: Kind): Promise<void> => {
   await calm('provision')
   await forgetVault()
-  let points = 0
-  if (kind === 'SIGKILL') points = await trial.killed('create', most)
-  else {
-    const found = await left()
-    const clean = async (): Promise<string> => {
-      const now = await left()
-      return now === '' || now === found ? '' : `left ${now}`
-    }
-    for (let run = 0; run < most; run++) {
-      const done = await trial.once('create', 'next', kind, clean)
-      if (done || faults.hit === '') break
-      if (trial.stdout.includes('is created')) await forgetVault() // in spite of it
-    }
-    points = faults.tried.size
+  const found = await left()
+  const clean = async (): Promise<string> => {
+    if (trial.stdout.includes('is created') && faults.hit !== '') await forgetVault() // in spite of it
+    const now = await left()
+    return now === '' || now === found ? '' : `left ${now}`
   }
+  await onward('create', kind, clean)
   await works(kind)
-  return points
 }
 
 /** One member comes and goes again, on a vault that stays mounted; every run goes on where the one before was hit. */
-const everyChange = async (verb: 'add' | 'remove', kind: Kind): Promise<number> => {
+const everyChange = async (verb: 'add' | 'remove', kind: Kind): Promise<void> => {
   await calm('up', notUp)
   if ((verb === 'remove') !== trial.hasNewcomer()) await calm(verb === 'add' ? 'remove' : 'add', notUp)
   const before = hashOf(vault)
-  let points = 0
-  if (kind === 'SIGKILL') points = await trial.killed(verb, most)
-  else {
-    for (let run = 0; run < most; run++)
-      if ((await trial.once(verb, 'next', kind, notUp)) || faults.hit === '') break
-    points = faults.tried.size
-  }
+  await onward(verb, kind, notUp)
   if (hashOf(vault) !== before) trial.surprise(`${verb}, ${kind}: the files are not what they were`)
-  return points
 }
 
-const tries: Record<string, (kind: Kind) => Promise<number>> = {
+const tries: Record<string, (kind: Kind) => Promise<void>> = {
   provision: everyProvision,
   create: everyCreate,
   up: (kind) => upOrDown('up', kind),
@@ -199,22 +188,34 @@ const tries: Record<string, (kind: Kind) => Promise<number>> = {
   remove: (kind) => everyChange('remove', kind),
 }
 
+/** Whatever ends a loop, what the others found is told. */
+const tryIt = async ({ verb, kind }: Aim, of: number): Promise<void> => {
+  trial.aim({ verb, kind }, { of, seed: job.share.seed })
+  try {
+    await tries[verb]?.(kind)
+  } catch (error) {
+    trial.surprise(`${verb}, ${kind}: ended by ${error instanceof Error ? error.stack : String(error)}`)
+  }
+}
+
 if (job.killed) await trial.beKilled(job.killed)
-const points: Record<string, Record<string, number>> = {}
+const points: Record<string, Record<string, readonly [number, number]>> = {}
 const seconds: Record<string, number> = {}
-const stands = (verb: Verb): boolean => ['up', 'down', 'add', 'remove'].includes(verb)
-if (job.work.some(({ verb }) => stands(verb))) {
+const stands = job.work.some(({ aim }) => ['up', 'down', 'add', 'remove'].includes(aim.verb))
+if (stands) {
   await calm('up', notUp)
   fill(vault)
 }
-for (const { verb, kinds } of job.work) {
-  for (const kind of kinds) {
-    const began = performance.now()
-    faults.tried.clear()
-    points[verb] = { ...points[verb], [kind]: (await tries[verb]?.(kind)) ?? 0 }
-    seconds[`${verb} ${kind}`] = Math.round((performance.now() - began) / 1000)
-  }
+for (const { aim, of } of job.work) {
+  if (late()) break
+  const began = performance.now()
+  await tryIt(aim, of)
+  const { verb, kind } = aim
+  const all = new Set([...faults.tried, ...faults.met])
+  points[verb] = { ...points[verb], [kind]: [faults.tried.size, all.size] }
+  const before = seconds[`${verb} ${kind}`] ?? 0
+  seconds[`${verb} ${kind}`] = before + Math.round((performance.now() - began) / 1000)
 }
-if (job.work.some(({ verb }) => stands(verb))) await calm('down', downJudge)
+if (stands) await calm('down', downJudge)
 process.stdout.write(`${JSON.stringify({ points, seconds, surprises: trial.surprises })}\n`)
 process.exit(0)

@@ -15,7 +15,7 @@ import { LocalHost } from '../../../src/host/local.ts'
 import { type RemoteHost, resolveSsh } from '../../../src/host/ssh.ts'
 import { vaultPaths } from '../../../src/record/paths.ts'
 import { readRecord } from '../../../src/record/record.ts'
-import { Faults, type Hitting, type Kind, strike } from './faults.ts'
+import { Faults, type Hitting, type Kind, type Share, strike } from './faults.ts'
 
 /** Runs verbs inside the lab's client, something happening to them on the way, and notes what surprises. */
 
@@ -29,13 +29,22 @@ export interface Job {
   readonly member: string
   /** What `add` is told of the server that comes, and `remove` takes away again: "name=gra,ssh=…". */
   readonly newcomer?: string
+  /** Which of the points are hit. */
+  readonly share: Share
+}
+
+/** What is tried: something of this kind at the points of this verb. */
+export interface Aim {
+  readonly verb: Verb
+  readonly kind: Kind
 }
 
 /** Above what any run takes; a run that never ends is a surprise, too. */
 const runDeadline = 180_000
 
-/** Points that were already tried by processes that SIGKILL has ended: one per line. */
+/** Points that processes ended by SIGKILL have tried: one per line. */
 const triedFile = '/tmp/loops-tried'
+const logFile = '/tmp/loops.log'
 
 export class Trial {
   readonly faults = new Faults()
@@ -47,8 +56,20 @@ export class Trial {
   stdout = ''
   readonly #machine = this.faults.local(new LocalHost(process.env))
 
+  #aim: Aim = { verb: 'up', kind: 'fail' }
+  readonly #known = new Map<string, { tried: Set<string>; met: Set<string> }>()
+
   constructor(job: Job) {
     this.job = job
+  }
+
+  /** From here on these points are tried; those that were tried with the same aim before stay tried. */
+  aim(aim: Aim, share: Share): void {
+    const key = `${aim.verb} ${aim.kind}`
+    const known = this.#known.get(key) ?? { tried: new Set(), met: new Set() }
+    this.#known.set(key, known)
+    this.#aim = aim
+    Object.assign(this.faults, { ...known, share, aimed: aim.kind })
   }
 
   /**
@@ -62,7 +83,7 @@ export class Trial {
     kind: Kind,
     judge: (done: boolean) => Promise<string>,
   ): Promise<boolean> {
-    this.faults.begin(hitting, kind)
+    this.faults.begin(hitting, kind, verb === this.#aim.verb)
     const outcome: unknown = await this.run(verb).catch((error: unknown) => error)
     const { hit } = this.faults
     const where = this.faults.hit === '' ? 'calm' : `${kind} at ${this.faults.hit}`
@@ -75,13 +96,20 @@ export class Trial {
       say('neither done nor interrupted')
     const judgement = await judge(outcome === Exit.ok)
     if (judgement !== '') say(judgement)
-    process.stderr.write(`${Math.round(performance.now() / 1000)} s ${kind} ${verb} ${hit}\n`)
+    this.#say(`${kind} ${verb} ${hit}`)
     return outcome === Exit.ok && hit === ''
   }
 
   surprise(text: string): void {
     this.surprises.push(text)
-    process.stderr.write(`SURPRISE ${text}\n`)
+    this.#say(`SURPRISE ${text}`)
+  }
+
+  /** To be looked at while it runs, too. */
+  #say(text: string): void {
+    const line = `${Math.round(performance.now() / 1000)} s ${text}\n`
+    process.stderr.write(line)
+    appendFileSync(logFile, line)
   }
 
   /** Runs the verb as main.ts would, in a world of its own. */
@@ -157,31 +185,31 @@ export class Trial {
   /**
    * Runs the verb in processes of their own, each of which SIGKILL ends at the next point that was never tried, until
    * one comes to its end. Every run so also shows that the one before left nothing in its way.
-   * @returns how many were killed
+   * @param more whether there is time for this run
+   * @returns whether the last one came to its end
    */
-  async killed(verb: Verb, most: number): Promise<number> {
-    writeFileSync(triedFile, '')
-    const points = (): string[] => readFileSync(triedFile, 'utf8').split('\n').filter(Boolean)
+  async killed(verb: Verb, more: (run: number) => boolean): Promise<boolean> {
+    const { tried } = this.faults
+    writeFileSync(triedFile, [...tried].map((point) => `${point}\n`).join(''))
     // What fails twice at the same place will fail for ever.
-    for (let run = 0, stuck = 0; run < most && stuck < 2; run++) {
+    for (let run = 0, stuck = 0; more(run) && stuck < 2; run++) {
       const { signal, said } = await this.#child(verb)
-      const last = points().at(-1) ?? 'nothing'
-      process.stderr.write(
-        `${Math.round(performance.now() / 1000)} s SIGKILL ${verb} ${signal === null ? 'ended' : last}\n`,
-      )
-      if (signal === null && said === '') return points().length
+      const points = readFileSync(triedFile, 'utf8').split('\n').filter(Boolean)
+      for (const point of points) tried.add(point)
+      const last = points.at(-1) ?? 'nothing'
+      this.#say(`SIGKILL ${verb} ${signal === null ? 'ended' : last}`)
+      if (signal === null && said === '') return true
       if (signal === null) this.surprise(`${verb}, after SIGKILL at ${last}: ${said}`)
       stuck = signal === null ? stuck + 1 : 0
+      if (stuck === 2) this.surprise(`${verb}: no end after SIGKILL`)
     }
-    this.surprise(`${verb}: no end after SIGKILL`)
-    return points().length
+    return false
   }
 
   async #child(verb: Verb): Promise<{ signal: string | null; said: string }> {
     const [node = '', program = ''] = [process.execPath, process.argv[1]]
-    const child = spawn(node, [program, JSON.stringify({ ...this.job, killed: verb })], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
+    const job = { ...this.job, share: this.faults.share, killed: verb }
+    const child = spawn(node, [program, JSON.stringify(job)], { stdio: ['ignore', 'pipe', 'inherit'] })
     const timer = setTimeout(() => child.kill('SIGABRT'), runDeadline)
     let said = ''
     child.stdout.on('data', (bytes: Buffer) => {
@@ -197,7 +225,8 @@ export class Trial {
   async beKilled(verb: Verb): Promise<void> {
     for (const point of readFileSync(triedFile, 'utf8').split('\n')) this.faults.tried.add(point)
     this.faults.onHit = (point) => appendFileSync(triedFile, `${point}\n`)
-    this.faults.begin('next', 'SIGKILL')
+    this.faults.share = this.job.share
+    this.faults.begin('next', 'SIGKILL', true)
     const outcome: unknown = await this.run(verb).catch((error: unknown) => error)
     if (outcome !== Exit.ok) process.stdout.write(words(outcome))
     process.exit(0)
