@@ -177,7 +177,7 @@ drill(35, lab, async () => {
   await verdictBecomes(lab(), 'healthy', 180)
   const files = await everyFileIsRight(lab())
   const took = [early, refused, late, down].map(({ seconds }) => seconds.toFixed(0)).join(', ')
-  return `status, down (refused), status, down answered after ${took} s; after the thaw all ${files} fsynced files were right (doctor does not exist: status and check are it)`
+  return `status, down (refused), status, down answered after ${took} s; after the thaw all ${files} fsynced files were right`
 })
 
 const parked = async (before: string): Promise<void> => {

@@ -102,7 +102,7 @@ drill(27, lab, async () => {
   await verb(lab(), ['provision', 'photos', 'gra'])
   await verb(lab(), ['up', 'photos'])
   await everyFileIsRight(lab())
-  return `${files} files without an error, longest wait ${(worstMs / 1000).toFixed(0)} s; ssh reconnected itself, plain after provision; up says so with exit 4 (there is no WireGuard link yet)`
+  return `${files} files without an error, longest wait ${(worstMs / 1000).toFixed(0)} s; ssh reconnected itself, plain after provision; up says so with exit 4 (a WireGuard link goes on by itself: test/lab/links.test.ts)`
 })
 
 drill(29, lab, async () => {
@@ -141,7 +141,7 @@ drill(29, lab, async () => {
   )
   await verb(lab(), ['up', 'photos'])
   await everyFileIsRight(lab())
-  return 'flushed: loaded again first; lost: exit 5, the port stays shut; another host key: exit 5, no question; nothing was mounted (there is no TLS link yet, so no certificate to expire)'
+  return 'flushed: loaded again first; lost: exit 5, the port stays shut; another host key: exit 5, no question; nothing was mounted (a TLS link whose certificate is too old or another: exit 5, test/lab/links.test.ts)'
 })
 
 test('down, and nothing is left', async () => {

@@ -1,5 +1,5 @@
 import { copyFile, stat } from 'node:fs/promises'
-import { beforeAll, expect } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import type { LabServer } from '../../../lab/index.ts'
 import { nothingLeft, refusedUp, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
@@ -26,6 +26,12 @@ const sums = (): Promise<string[]> =>
     lab().servers.map(async (server) => (await server.run(`sha256sum < ${disk}`)).stdout.slice(0, 64)),
   )
 
+/** What this machine knows of the vault, in one sum; the lock and the log are no knowledge. */
+const knowledge = async (): Promise<string> => {
+  const files = 'find . -type f ! -name lock ! -name "*.log" | sort | xargs sha256sum'
+  return (await lab().client.run(`cd ${state} && ${files} | sha256sum`)).stdout
+}
+
 /** Puts another file in the place of a server's disk, with its owner and mode. */
 const serve = async (server: LabServer, from: string): Promise<void> => {
   await copyFile(from, `${server.root}${disk}`)
@@ -46,6 +52,7 @@ const damaged = async (file: string, damage: () => Promise<unknown>, code: numbe
 }
 
 drill(16, lab, async () => {
+  const [known, own] = [await knowledge(), await sums()]
   for (const server of lab().servers) await setAside(server)
   await serve(fsn(), `${gra().root}${disk}.own`)
   await serve(gra(), `${fsn().root}${disk}.own`)
@@ -54,8 +61,9 @@ drill(16, lab, async () => {
   expect(said).toContain("fsn and gra do not serve this vault's disks")
   expect(await sums()).toEqual(before)
   for (const server of lab().servers) await putBack(server)
-  const files = await stillWhole(lab())
-  return `exit 5 naming both; both images identical by SHA-256; ${files} files right with the disks back`
+  expect(await sums()).toEqual(own)
+  expect(await knowledge()).toBe(known)
+  return 'exit 5 naming both; both images, and all that this machine knows, identical by SHA-256'
 })
 
 drill(17, lab, async () => {
@@ -110,6 +118,7 @@ const greedy: readonly (readonly [string, object])[] = [
 ]
 
 drill(18, lab, async () => {
+  const [known, own] = [await knowledge(), await sums()]
   const worst = { seconds: 0, mebibytes: 0 }
   for (const file of [header, keyring])
     for (const [what, patch] of greedy) {
@@ -125,8 +134,9 @@ drill(18, lab, async () => {
       worst.mebibytes = Math.max(worst.mebibytes, seen.mebibytes)
     }
   await nothingLeft(lab())
-  const files = await stillWhole(lab())
-  return `${greedy.length} asks in a header and in the keyring: refused in ${worst.seconds.toFixed(1)} s and ${Math.ceil(worst.mebibytes)} MiB at most, nobody contacted; ${files} files right`
+  expect(await sums()).toEqual(own)
+  expect(await knowledge()).toBe(known)
+  return `${greedy.length} asks in a header and in the keyring: refused in ${worst.seconds.toFixed(1)} s and ${Math.ceil(worst.mebibytes)} MiB at most, nobody contacted; both images and all that this machine knows identical by SHA-256`
 })
 
 const flip = (file: string, at: number): Promise<unknown> =>
@@ -193,4 +203,8 @@ drill(20, lab, async () => {
   }
   const files = await stillWhole(lab())
   return `smaller, larger, read-only: exit 5 each before LUKS was opened; ${files} files right`
+})
+
+test('after all of it every file is right, and nothing is left', async () => {
+  await stillWhole(lab())
 })
