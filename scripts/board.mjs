@@ -92,10 +92,20 @@ const vitest = (project, files, numbers) => {
 
 const testsOf = (report) => {
   try {
-    return JSON.parse(readFileSync(report, 'utf8')).testResults.flatMap((file) => file.assertionResults)
+    return JSON.parse(readFileSync(report, 'utf8')).testResults.flatMap((file) =>
+      file.assertionResults.map((test) => ({ ...test, around: wrongAround(file) })),
+    )
   } catch {
     return [] // every row then has not run, which is a failure
   }
+}
+
+/** What failed in a file besides its rows: "down, and nothing is left", or a hook; undefined when nothing did. */
+const wrongAround = ({ assertionResults, status, message }) => {
+  const wrong = assertionResults.filter((test) => test.status === 'failed')
+  const other = wrong.find((test) => !/^(drill|attack) \d+:/.test(test.title))
+  if (other) return `${other.title}: ${other.failureMessages[0] ?? ''}`
+  return status === 'failed' && wrong.length === 0 ? `a hook: ${message}` : undefined
 }
 
 const failed = (why, seconds = 0) => ({ result: 'failed', seconds, why })
@@ -103,10 +113,11 @@ const failed = (why, seconds = 0) => ({ result: 'failed', seconds, why })
 /** A row without a result did not survive: a hook before it failed, or its file could not be loaded. */
 const outcome = ({ word }, row, tests) => {
   if (row.notHere !== undefined) return { result: 'not here', seconds: 0, why: row.notHere }
-  return ofTest(
-    tests.find((entry) => entry.title.startsWith(`${word} ${row.no}:`)),
-    '',
-  )
+  const test = tests.find((entry) => entry.title.startsWith(`${word} ${row.no}:`))
+  const result = ofTest(test, '')
+  // What is left behind, or not whole afterwards, belongs to all of the rows before it.
+  if (result.result !== 'survived' || test.around === undefined) return result
+  return failed(`after it: ${test.around.split('\n')[0]}`, result.seconds)
 }
 
 /** @param otherwise what is said of a test that passed and says nothing itself */
