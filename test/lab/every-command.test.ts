@@ -14,7 +14,7 @@ beforeAll(async () => {
   await verb(lab(), ['provision', 'photos'])
   await verb(lab(), ['create', 'photos', '--confirm', 'photos'])
   await buildLoops()
-})
+}, 600_000)
 
 test('whichever command of up or down fails, nothing is left half done and the next run converges', async () => {
   const all = (of: number) =>

@@ -36,7 +36,7 @@ beforeAll(async () => {
     ],
   })
   await buildLoops()
-})
+}, 900_000)
 
 /** No surprise, and every loop really went round. */
 const judge = (looped: Looped, verbs: readonly string[]): string => {
