@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { perform } from '../engine/action.ts'
-import { climb } from '../engine/climb.ts'
+import { climb, standing } from '../engine/climb.ts'
 import type { Observer } from '../engine/events.ts'
 import type { Step } from '../engine/step.ts'
-import { unwind } from '../engine/unwind.ts'
+import { type Unwound, unwind } from '../engine/unwind.ts'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
 import { passphraseFrom } from '../keyring/passphrase.ts'
@@ -198,12 +198,21 @@ const build = async (
       const failure = outcome ?? left.failures[0]?.error
       if (failure) {
         await forgetFormatting(context)
-        throw failure
+        throw left.standing.length > 0 ? unfinished(profile.vault, failure, left) : failure
       }
     },
     { json },
   )
 }
+
+/** The vault could not be taken down again: nothing is pulled from under it, and the next create goes on. */
+const unfinished = (vault: string, failure: unknown, left: Unwound): unknown =>
+  failure instanceof Fault
+    ? failure.with({
+        stands: standing(left),
+        next: `cloudvault create ${vault}   (takes down what stands, and goes on)`,
+      })
+    : failure
 
 const giveToOwner = async (context: Context): Promise<void> => {
   const { at, owner } = context.profile.mount

@@ -1,14 +1,5 @@
-import { beforeAll, describe, expect } from 'vitest'
-import {
-  allKinds,
-  anySeed,
-  buildLoops,
-  everyKind,
-  type Looped,
-  loop,
-  loopMinutes,
-  pointsShown,
-} from '../loops.ts'
+import { beforeAll, describe } from 'vitest'
+import { anySeed, buildLoops, everyKind, judged, loop, loopMinutes } from '../loops.ts'
 import { labProfile, nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
 
@@ -38,16 +29,6 @@ beforeAll(async () => {
   await buildLoops()
 }, 900_000)
 
-/** No surprise, and every loop really went round. */
-const judge = (looped: Looped, verbs: readonly string[]): string => {
-  console.log(`${pointsShown(looped)}\n${JSON.stringify(looped.seconds)}`)
-  expect(looped.surprises).toEqual([])
-  for (const name of verbs)
-    for (const kind of allKinds)
-      expect(looped.points[name]?.[kind]?.[0] ?? 0, `${name} ${kind}`).toBeGreaterThan(4)
-  return pointsShown(looped)
-}
-
 describe('killed', () => {
   drill(
     30,
@@ -58,7 +39,7 @@ describe('killed', () => {
         loop(mirrored(), everyKind('up'), options),
         loop(alone(), everyKind('provision', 'create'), options),
       ])
-      const shown = `${judge(below, ['provision', 'create'])}; ${judge(up, ['up'])}`
+      const shown = `${judged(below, ['provision', 'create'])}; ${judged(up, ['up'])}`
       await nothingLeft(mirrored())
       await nothingLeft(alone())
       return shown
@@ -71,7 +52,7 @@ describe('killed', () => {
     mirrored,
     async () => {
       const options = { minutes: loopMinutes, seed: anySeed() }
-      const shown = judge(await loop(mirrored(), everyKind('down'), options), ['down'])
+      const shown = judged(await loop(mirrored(), everyKind('down'), options), ['down'])
       await nothingLeft(mirrored())
       return shown
     },

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import type { Kind } from './faults.ts'
 import { fill, hashOf, mounts, standing } from './standing.ts'
-import { type Aim, type Job, Trial, type Verb } from './trial.ts'
+import { type Aim, type Job, type Judge, Trial, type Verb } from './trial.ts'
 
 /**
  * Runs in the client: something happens at every external command and every call (netlink, superblocks, files) of a
@@ -36,7 +36,6 @@ const leftOver = async (): Promise<string> => {
 const notUp = async (): Promise<string> => (mounts(vault).length > 0 ? '' : 'not mounted')
 const nothing = async (): Promise<string> => ''
 const downJudge = async (done: boolean): Promise<string> => (done ? leftOver() : '')
-type Judge = (done: boolean) => Promise<string>
 const calm = (verb: Verb, judge: Judge = nothing): Promise<boolean> => trial.once(verb, 'none', 'fail', judge)
 
 const udevRule = '/run/udev/rules.d/59-cloudvault.rules'
@@ -77,7 +76,7 @@ const everyUpFrom = async (floor: string | null, kind: Kind): Promise<void> => {
 const killedUp = async (): Promise<void> => {
   await calm('down', downJudge)
   forgetKernel()
-  await trial.killed('up', more)
+  await trial.killed('up', more, nothing)
 }
 
 /**
@@ -99,7 +98,7 @@ const upOrDown = async (verb: 'up' | 'down', kind: Kind): Promise<void> => {
   const tries = { up: everyUp, down: everyDown }
   if (kind !== 'SIGKILL') await tries[verb](kind)
   else if (verb === 'up') await killedUp()
-  else await trial.killed('down', more)
+  else await trial.killed('down', more, nothing)
   if (verb === 'down' && late()) await calm('down')
   if (verb === 'down') {
     const rest = await leftOver()
@@ -115,12 +114,16 @@ getent passwd cloudvault; dpkg-query -W -f '\${Package} \${Status}\\n' nbd-serve
 
 /** The verb goes on where the run before was hit, until one comes to its end; when there is no time for that, a calm one. */
 const onward = async (verb: Verb, kind: Kind, judge: Judge = nothing): Promise<void> => {
+  const ready = (): Promise<void> => (verb === 'create' ? forgetCreated() : trial.takeBack(verb))
   if (kind === 'SIGKILL') {
-    if (await trial.killed(verb, more)) return
+    if (await trial.killed(verb, more, ready)) return
   } else {
-    for (let run = 0; more(run); run++)
+    for (let run = 0; more(run); run++) {
+      await ready()
       if ((await trial.once(verb, 'next', kind, judge)) || faults.hit === '') return
+    }
   }
+  await ready()
   await calm(verb, judge)
 }
 
@@ -146,6 +149,11 @@ const forgetVault = async (): Promise<void> => {
   await connections.get(member)?.run({ argv: ['sh', '-c', zero, 'zero', disk], deadline: 120_000 })
 }
 
+/** Created in spite of what happened on the way. */
+const forgetCreated = async (): Promise<void> => {
+  if (trial.stdout.includes('is created')) await forgetVault()
+}
+
 /** A created vault comes up, takes files and gives them back. */
 const works = async (kind: Kind): Promise<void> => {
   await calm('up', notUp)
@@ -161,8 +169,9 @@ const everyCreate = async (kind: Kind): Promise<void> => {
   await calm('provision')
   await forgetVault()
   const found = await left()
-  const clean = async (): Promise<string> => {
-    if (trial.stdout.includes('is created') && faults.hit !== '') await forgetVault() // in spite of it
+  // What cannot be taken down again stays and is told; that the next run goes on from there, the next run shows.
+  const clean: Judge = async (_, said) => {
+    if (said.includes('still standing: ')) return ''
     const now = await left()
     return now === '' || now === found ? '' : `left ${now}`
   }

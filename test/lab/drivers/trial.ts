@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { addMirrorVerb } from '../../../src/cli/add-mirror.ts'
 import { createVerb } from '../../../src/cli/create.ts'
@@ -39,8 +40,10 @@ export interface Aim {
   readonly kind: Kind
 }
 
-/** Above what any run takes; a run that never ends is a surprise, too. */
 const runDeadline = 180_000
+
+/** Says what is wrong with what a run left; '' when nothing is. `said` is its error. */
+export type Judge = (done: boolean, said: string) => Promise<string>
 
 /** Points that processes ended by SIGKILL have tried: one per line. */
 const triedFile = '/tmp/loops-tried'
@@ -52,7 +55,6 @@ export class Trial {
   /** One handshake per server for all runs: it is slow in the guest, and only its own point tries it. */
   readonly connections = new Map<string, RemoteHost>()
   readonly job: Job
-  /** What the last verb printed. */
   stdout = ''
   readonly #machine = this.faults.local(new LocalHost(process.env))
 
@@ -74,15 +76,9 @@ export class Trial {
 
   /**
    * One run of a verb.
-   * @param judge says what is wrong with what it left; '' when nothing is
    * @returns whether it succeeded with nothing having happened to it
    */
-  async once(
-    verb: Verb,
-    hitting: Hitting,
-    kind: Kind,
-    judge: (done: boolean) => Promise<string>,
-  ): Promise<boolean> {
+  async once(verb: Verb, hitting: Hitting, kind: Kind, judge: Judge): Promise<boolean> {
     this.faults.begin(hitting, kind, verb === this.#aim.verb)
     const outcome: unknown = await this.run(verb).catch((error: unknown) => error)
     const { hit } = this.faults
@@ -94,7 +90,7 @@ export class Trial {
     const asked = hit !== '' && hitting === 'next' && (kind === 'SIGINT' || kind === 'SIGTERM')
     if (asked && outcome !== Exit.ok && !(outcome instanceof Fault && outcome.exit === Exit.interrupted))
       say('neither done nor interrupted')
-    const judgement = await judge(outcome === Exit.ok)
+    const judgement = await judge(outcome === Exit.ok, words(outcome))
     if (judgement !== '') say(judgement)
     this.#say(`${kind} ${verb} ${hit}`)
     return outcome === Exit.ok && hit === ''
@@ -138,9 +134,18 @@ export class Trial {
 
   /** As a person would: what was begun is resumed, else it is begun. */
   async #goOn(world: World, begin: () => Promise<number>): Promise<number> {
-    const { vault } = this.job
-    const record = await readRecord(vaultPaths(vault, process.env).record)
-    return record?.job ? resumeVerb(world, vault, {}) : begin()
+    return (await this.#isChanging()) ? resumeVerb(world, this.job.vault, {}) : begin()
+  }
+
+  async #isChanging(): Promise<boolean> {
+    return (await readRecord(vaultPaths(this.job.vault, process.env).record))?.job !== undefined
+  }
+
+  /** A change that got to its end in spite of what happened to it is taken back, so that it can be begun again. */
+  async takeBack(verb: Verb): Promise<void> {
+    if (verb !== 'add' && verb !== 'remove') return
+    if ((await this.#isChanging()) || this.hasNewcomer() !== (verb === 'add')) return
+    await this.once(verb === 'add' ? 'remove' : 'add', 'none', 'fail', async () => '')
   }
 
   /** Cut off between the profile and the record, the newcomer stands in the profile: then its name is enough. */
@@ -186,13 +191,15 @@ export class Trial {
    * Runs the verb in processes of their own, each of which SIGKILL ends at the next point that was never tried, until
    * one comes to its end. Every run so also shows that the one before left nothing in its way.
    * @param more whether there is time for this run
+   * @param ready before each run
    * @returns whether the last one came to its end
    */
-  async killed(verb: Verb, more: (run: number) => boolean): Promise<boolean> {
+  async killed(verb: Verb, more: (run: number) => boolean, ready: () => Promise<unknown>): Promise<boolean> {
     const { tried } = this.faults
     writeFileSync(triedFile, [...tried].map((point) => `${point}\n`).join(''))
     // What fails twice at the same place will fail for ever.
     for (let run = 0, stuck = 0; more(run) && stuck < 2; run++) {
+      await ready()
       const { signal, said } = await this.#child(verb)
       const points = readFileSync(triedFile, 'utf8').split('\n').filter(Boolean)
       for (const point of points) tried.add(point)
@@ -215,7 +222,7 @@ export class Trial {
     child.stdout.on('data', (bytes: Buffer) => {
       said += bytes.toString()
     })
-    const signal = await ended(child)
+    const [, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
     clearTimeout(timer)
     if (signal === null || signal === 'SIGKILL') return { signal, said }
     return { signal: null, said: `it did not end within ${runDeadline / 1000} s` }
@@ -234,9 +241,6 @@ export class Trial {
 }
 
 const nameOf = (newcomer: string): string => /^name=(\w+)/.exec(newcomer)?.[1] ?? ''
-
-const ended = (child: ChildProcess): Promise<NodeJS.Signals | null> =>
-  new Promise((resolve) => child.once('close', (_, signal) => resolve(signal)))
 
 const words = (outcome: unknown): string =>
   outcome instanceof Fault
