@@ -43,7 +43,7 @@ export const addMirrorVerb = async (world: World, name: string, options: AddOpti
       async (newcomer, remote) => {
         const others = memberSizes(context)
         const sizes = [...others, sizeOf(newcomer.member, Math.max(...others))]
-        const plan = await planChange(context, job, newcomer, { sizes, remote })
+        const plan = await planChange(context, job, newcomer, { sizes, remotes: [remote] })
         return propose(world, context, plan, options)
       },
     )

@@ -54,16 +54,17 @@ export const cancelVerb = async (world: World, name: string, options: CancelOpti
 }
 
 /** The change that takes this one back; null when there is nothing to take back any more. */
-const reversed = (job: Job): Job | null => {
-  const { kind, phase, joins, from, to } = job
-  const back = { from: weaker(from, to), to: from, since: new Date().toISOString() }
+export const reversed = (job: Job): Job | null => {
+  const { kind, phase, joins, leaves, from, to, limit } = job
+  const kept = limit === undefined ? {} : { limit }
+  const back = { from: weaker(from, to), to: from, since: new Date().toISOString(), ...kept }
   if (phase === 'retire') return null
   if (kind === 'add' || kind === 'replace') {
     if (joins === undefined) return null
     const held = kind === 'add' && (phase === 'move' || job.joining === true)
     return { kind: 'remove', phase: held ? 'move' : 'retire', leaves: joins, ...back }
   }
-  return { kind: 'convert', phase: 'move', ...back }
+  return { kind: 'convert', phase: 'move', ...(leaves === undefined ? {} : { regrows: leaves }), ...back }
 }
 
 const agreeToCancel = async (world: World, job: Job, options: CancelOptions): Promise<void> => {

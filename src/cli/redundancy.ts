@@ -5,7 +5,7 @@ import type { Job } from '../record/job.ts'
 import { begin, type ChangeOptions, mayBegin, mustBeWhole, redundancyOf } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { withRedundancy } from './change/newcomer.ts'
-import { agree, limitOf, memberSizes, planChange, planLines, printChange } from './change/plan.ts'
+import { agree, limitOf, memberSizes, planChange, planLines, printChange, remotesOf } from './change/plan.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
@@ -41,7 +41,8 @@ export const redundancyVerb = async (
     const edited = { before, after: withRedundancy(before, to, path) }
     const since = new Date().toISOString()
     const job: Job = { kind: 'convert', phase: 'move', from, to, since, ...limitOf(options.limit) }
-    const plan = await planChange(context, job, edited, { sizes: memberSizes(context) })
+    const remotes = await remotesOf(context)
+    const plan = await planChange(context, job, edited, { sizes: memberSizes(context), remotes })
     if (options.dryRun) return printChange(world, context, plan, options.json === true)
     if (spareCopies[to] < spareCopies[from]) {
       if (!options.json) for (const line of planLines(context, plan)) world.stderr.write(`${line}\n`)

@@ -13,7 +13,7 @@ import {
 } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { withRedundancy } from './change/newcomer.ts'
-import { memberSizes, planChange, planLines, printChange } from './change/plan.ts'
+import { limitOf, memberSizes, planChange, planLines, printChange, remotesOf } from './change/plan.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
@@ -62,8 +62,10 @@ export const removeMirrorVerb = async (
     const job: Job = {
       ...{ kind: 'remove', phase: 'move', leaves, from: filesystem.redundancy, to },
       since: new Date().toISOString(),
+      ...limitOf(options.limit),
     }
-    const plan = await planChange(context, job, edited, { sizes })
+    const remotes = await remotesOf(context, leaves)
+    const plan = await planChange(context, job, edited, { sizes, remotes })
     if (options.dryRun) return printChange(world, context, plan, options.json === true)
     if (!options.json) for (const line of planLines(context, plan)) world.stderr.write(`${line}\n`)
     const fewer = spareCopies[to] < spareCopies[filesystem.redundancy]

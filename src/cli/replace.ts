@@ -3,7 +3,7 @@ import type { Job } from '../record/job.ts'
 import { type ChangeOptions, isDead, mayBegin, memberNamed, propose } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { meeting, newcomerFrom } from './change/newcomer.ts'
-import { memberSizes, planChange, sizeOf } from './change/plan.ts'
+import { limitOf, memberSizes, planChange, sizeOf } from './change/plan.ts'
 import { Context, requireRoot } from './context.ts'
 import type { World } from './world.ts'
 
@@ -45,6 +45,7 @@ export const replaceVerb = async (
       ...{ kind: 'replace', phase: 'prepare', joins, leaves, from: redundancy, to: redundancy },
       since: new Date().toISOString(),
       ...(dead || options.failing ? { failing: true } : {}),
+      ...limitOf(options.limit),
     }
     const exit = await meeting(
       world,
@@ -54,7 +55,7 @@ export const replaceVerb = async (
       async (newcomer, remote) => {
         const plan = await planChange(context, job, newcomer, {
           sizes: [...memberSizes(context, leaves), newBytes],
-          remote,
+          remotes: [remote],
         })
         return propose(world, context, plan, options)
       },

@@ -37,6 +37,8 @@ export interface Job {
   readonly failing?: true
   /** Bytes a second that may be moved; absent: as fast as the line is. */
   readonly limit?: number
+  /** Of a removal that is taken back: its part of the filesystem may have been made smaller, step by step. */
+  readonly regrows?: string
 }
 
 export const isJob = (data: unknown): data is Job =>
@@ -44,7 +46,9 @@ export const isJob = (data: unknown): data is Job =>
   ['add', 'replace', 'remove', 'convert'].includes(String(data.kind)) &&
   ['prepare', 'move', 'retire'].includes(String(data.phase)) &&
   [data.from, data.to].every((name) => typeof name === 'string' && Object.hasOwn(spareCopies, name)) &&
-  [data.joins, data.leaves, data.trouble].every((words) => words === undefined || v.text(words)) &&
+  [data.joins, data.leaves, data.trouble, data.regrows].every(
+    (words) => words === undefined || v.text(words),
+  ) &&
   [data.claimed, data.joining, data.failing].every((flag) => flag === undefined || flag === true) &&
   (data.limit === undefined || v.whole(data.limit)) &&
   v.text(data.since)

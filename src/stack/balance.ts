@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { commandFailed } from '../engine/action.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
 import type { Redundancy } from '../profile/profile.ts'
 import { mirrorProfiles, readChunkTable, unconverted } from './btrfs.ts'
 import { lengthy } from './lengthy.ts'
+import { type Pace, pause, unlessLimited } from './pace.ts'
 
 /**
  * Stores chunks anew, as often as they should be. The kernel works as long as somebody waits for it: when that program
@@ -21,8 +21,7 @@ export interface Conversion {
   readonly signal: AbortSignal
   /** Bytes of files and metadata that are stored as wanted now, of those that were not at the beginning. */
   readonly seen: (moved: number, all: number) => void
-  /** Bytes a second, asked for before every chunk: null for as fast as the line is. */
-  readonly limit?: () => Promise<number | null>
+  readonly limit?: Pace['limit']
 }
 
 /** What is written meanwhile may get a chunk of the old kind at the last moment. */
@@ -37,11 +36,13 @@ export const convert = async (local: Host, wanted: Conversion): Promise<void> =>
   const all = await left()
   const look = async (): Promise<void> => wanted.seen(Math.max(0, all - (await left())), all)
   const { data, metadata } = mirrorProfiles(redundancy, members)
-  const run = (filters: readonly string[]) => balance(local, at, filters, wanted.signal, look)
+  const run: Run = (filters, work = { signal: wanted.signal, look }) =>
+    balance(local, at, filters, work.signal, work.look)
+  const pace = { limit: wanted.limit ?? (async () => null), signal: wanted.signal, look }
   await run(compact)
   for (let round = 0; round < rounds; round++) {
     await run([`-mconvert=${metadata},soft`])
-    await inPieces(wanted, left, `-dconvert=${data},soft`, run)
+    await inPieces(pace, left, `-dconvert=${data},soft`, run)
     if ((await left()) === 0) return
   }
 }
@@ -56,23 +57,21 @@ const compact = ['-dusage=10', '-musage=10']
 export const makeRoom = (local: Host, at: string, signal: AbortSignal): Promise<void> =>
   balance(local, at, compact, signal, async () => {})
 
+type Run = (filters: readonly string[], work?: Pick<Pace, 'signal' | 'look'>) => Promise<void>
+
 /** Without a limit in one go; with one chunk after chunk, so slowly that the average is kept and people can work. */
-const inPieces = async (
-  { limit, signal }: Conversion,
-  left: () => Promise<number>,
-  filter: string,
-  run: (filters: readonly string[]) => Promise<void>,
-): Promise<void> => {
+const inPieces = async (pace: Pace, left: () => Promise<number>, filter: string, run: Run): Promise<void> => {
   for (;;) {
-    const rate = (await limit?.()) ?? null
-    if (rate === null) return run([filter])
+    if ((await pace.limit()) === null) {
+      if (await unlessLimited(pace, (work) => run([filter], work))) return
+      continue
+    }
     const before = await left()
     const began = performance.now()
     await run([`${filter},limit=1`])
     const moved = before - (await left())
     if (moved <= 0) return
-    const pause = (moved / rate) * 1000 - (performance.now() - began)
-    if (pause > 0) await sleep(pause, undefined, { signal }).catch(() => {})
+    await pause(moved, began, pace)
   }
 }
 

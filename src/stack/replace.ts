@@ -20,8 +20,8 @@ export interface Replacing {
   /** Read from the old one only where no other copy is right. */
   readonly failing: boolean
   readonly signal: AbortSignal
-  /** 0 to 1. */
-  readonly seen: (share: number) => void
+  /** Called about every two seconds: 0 to 1. */
+  readonly seen: (share: number) => Promise<void>
 }
 
 export type ReplaceState =
@@ -36,7 +36,7 @@ export const replaceDevice = async (local: Host, work: Replacing): Promise<void>
   const { at, device, target, failing, signal, seen } = work
   const look = async (): Promise<void> => {
     const state = await replaceState(local, at)
-    if (state.is === 'running') seen(state.share)
+    if (state.is === 'running') await seen(state.share)
   }
   const stop = (): Promise<void> => stopReplace(local, at)
   if ((await replaceState(local, at)).is === 'running') return follow(local, at, { signal, look, stop })

@@ -175,7 +175,13 @@ export const bytesBeyond = async (
   devid: number,
   place: number,
   signal?: AbortSignal,
-): Promise<number> => {
+): Promise<number> =>
+  (await readExtents(vault, devid, signal))
+    .filter(({ start, length }) => start + length > place)
+    .reduce((sum, { length }) => sum + length, 0)
+
+/** Where the chunks of a member lie on it, as committed. */
+export const readExtents = async (vault: Vault, devid: number, signal?: AbortSignal): Promise<Extent[]> => {
   const devices = vault.profile.members.map((member) => mapperPath(vault.profile.vault, member.name))
   for (const device of devices)
     await vault.local.run({ argv: ['blockdev', '--flushbufs', device], deadline: 120_000 })
@@ -183,12 +189,16 @@ export const bytesBeyond = async (
   const output = await vault.local.run({ argv, deadline: 120_000, ...(signal ? { signal } : {}) })
   if (output.code !== 0) throw commandFailed(vault.local.name, argv, output)
   return parseExtents(output.stdout, devid)
-    .filter(({ start, length }) => start + length > place)
-    .reduce((sum, { length }) => sum + length, 0)
+}
+
+/** A part of a device that is given to a chunk, in bytes. */
+export interface Extent {
+  readonly start: number
+  readonly length: number
 }
 
 /** `btrfs inspect-internal dump-tree -t dev`: "item 2 key (1 DEV_EXTENT 22020096) …" and, below it, "… length 8388608". */
-export const parseExtents = (text: string, devid: number): { start: number; length: number }[] =>
+export const parseExtents = (text: string, devid: number): Extent[] =>
   [...text.matchAll(/key \((\d+) DEV_EXTENT (\d+)\)[\s\S]*?chunk_offset \d+ length (\d+)/g)]
     .filter(([, device]) => Number(device) === devid)
     .map(([, , start, length]) => ({ start: Number(start), length: Number(length) }))

@@ -18,8 +18,10 @@ import { memberRecord } from '../stack/identify.ts'
 import { removeDevice } from '../stack/leave.ts'
 import { mountAt } from '../stack/mount.ts'
 import { replaceDevice, replaceState } from '../stack/replace.ts'
+import { readExtents } from '../stack/resize.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
+import { copySpeed } from './copy-speed.ts'
 import { forgetProgress, type Progress, progressNotes, progressOf } from './progress.ts'
 
 /**
@@ -92,13 +94,27 @@ interface Work {
 const move = async (work: Work): Promise<void> => {
   const { kind, leaves } = work.job
   if (kind === 'replace') return replaceMember(work)
+  await regrown(work)
   await converted(work)
   if (kind === 'remove' && leaves !== undefined) return removeMember(work, leaves)
   await updateRecord(work.vault.paths.record, ({ job: _, ...rest }) => rest)
 }
 
+/** Where a removal was taken back, the one that stays gets back all of its device. */
+const regrown = async ({ vault, record, job }: Work): Promise<void> => {
+  const devid = job.regrows === undefined ? undefined : record.members[job.regrows]?.devid
+  if (devid !== undefined) await resizeToFull(vault.local, vault.profile.mount.at, devid)
+}
+
+/** What the record says now: `resume --limit` may change it at any time. */
+const limitOf =
+  ({ vault }: Work) =>
+  async (): Promise<number | null> =>
+    (await readRecord(vault.paths.record))?.job?.limit ?? null
+
 /** @throws Fault 7 when something is still stored in the old way at the end */
-const converted = async ({ vault, record, signal, seen }: Work): Promise<void> => {
+const converted = async (work: Work): Promise<void> => {
+  const { vault, record, signal, seen } = work
   const { redundancy } = vault.profile.filesystem
   const members = membersAfter(record)
   const began = performance.now()
@@ -110,7 +126,7 @@ const converted = async ({ vault, record, signal, seen }: Work): Promise<void> =
     signal,
     seen: (moved, all) =>
       seen(progressOf('convert', { began, share: all > 0 ? moved / all : 1, done: moved, corrected: 0 })),
-    limit: async () => (await readRecord(vault.paths.record))?.job?.limit ?? null,
+    limit: limitOf(work),
   })
   const impure = impureChunks(await readChunkTable(record.fsid), redundancy, members)
   if (impure.length === 0) return
@@ -121,16 +137,18 @@ const converted = async ({ vault, record, signal, seen }: Work): Promise<void> =
 }
 
 /** The member is struck out of the record in the moment in which the kernel has forgotten it. */
-const removeMember = async ({ vault, record, signal, seen }: Work, member: string): Promise<void> => {
-  const devid = record.members[member]?.devid ?? (await takenIn(vault, record.fsid, member))
-  if (devid !== null) {
+const removeMember = async (work: Work, member: string): Promise<void> => {
+  const { vault, record, signal, seen } = work
+  const device = record.members[member]?.devid ?? (await takenIn(vault, record.fsid, member))
+  if (device !== null) {
     const began = performance.now()
-    const allocated = async (): Promise<number | null> =>
-      (await readSuperblock(vault.local, mapperPath(vault.profile.vault, member), false).catch(() => null))
-        ?.allocatedBytes ?? null
+    const mapping = mapperPath(vault.profile.vault, member)
+    const known = (fresh: boolean) => readSuperblock(vault.local, mapping, fresh).catch(() => null)
+    const allocated = async (): Promise<number | null> => (await known(false))?.allocatedBytes ?? null
     const all = await allocated()
-    await removeDevice(vault.local, vault.profile.mount.at, devid, {
-      signal,
+    await removeDevice(vault.local, {
+      ...{ at: vault.profile.mount.at, device, signal, limit: limitOf(work) },
+      extents: async () => ((await known(true)) === null ? null : readExtents(vault, device, signal)),
       look: async () => {
         const left = await allocated()
         if (all === null || left === null) return
@@ -153,7 +171,8 @@ const takenIn = async (vault: Vault, fsid: string, member: string): Promise<numb
  * The newcomer gets the number of the one that went. Its copy is not trusted yet: what was written while the old one was
  * away may have one copy only, so it is resilvered before anybody says healthy.
  */
-const replaceMember = async ({ vault, record, job, signal, seen }: Work): Promise<void> => {
+const replaceMember = async (work: Work): Promise<void> => {
+  const { vault, record, job, signal, seen } = work
   const { joins = '', leaves = '' } = job
   const { vault: name, mount } = vault.profile
   const old = record.members[leaves]
@@ -166,14 +185,18 @@ const replaceMember = async ({ vault, record, job, signal, seen }: Work): Promis
     // Not with a dead one: what is stored anew could be put onto it.
     if (!job.failing && (await replaceState(vault.local, mount.at)).is !== 'running')
       await makeRoom(vault.local, mount.at, signal)
+    const speed = copySpeed(vault, record)
     await replaceDevice(vault.local, {
       at: mount.at,
       device: old.devid,
       target,
       failing: job.failing === true,
       signal,
-      seen: (share) => seen(progressOf('copy', { began, share, done: 0, corrected: 0 })),
-    })
+      seen: async (share) => {
+        seen(progressOf('copy', { began, share, done: 0, corrected: 0 }))
+        await speed.set(await limitOf(work)())
+      },
+    }).finally(() => speed.putBack())
   }
   await resizeToFull(vault.local, mount.at, old.devid)
   const newcomer = await identityOf(vault, joins, old)

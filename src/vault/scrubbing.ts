@@ -23,7 +23,7 @@ export interface Scrubbing {
 /** An older note means that nobody is at work. */
 const staleAfterMs = 30_000
 
-export const noteScrubbing = (path: string, note: Scrubbing): Promise<void> =>
+export const noteScrubbing = (path: string, note: Scrubbing & { readonly at?: number }): Promise<void> =>
   writeAtomic(path, `${JSON.stringify({ at: Date.now(), ...note })}\n`)
 
 /** @returns null when no scrub is at work */

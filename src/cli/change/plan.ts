@@ -20,7 +20,7 @@ export interface ChangePlan {
   readonly profile: Edited
   /** Bytes that go over the line, both ways. */
   readonly moveBytes: number
-  /** Bytes a second that the new server took just now; absent where nobody new comes. */
+  /** Bytes a second that the servers that are written to took just now, together; absent where none of them answers. */
   readonly rate?: number
   readonly etaMs?: number
   /** Sizes of the members afterwards. */
@@ -39,7 +39,7 @@ export const planChange = async (
   context: Context,
   job: Job,
   profile: Edited,
-  change: { readonly sizes: readonly number[]; readonly remote?: RemoteHost; readonly limit?: number },
+  change: { readonly sizes: readonly number[]; readonly remotes: readonly RemoteHost[] },
 ): Promise<ChangePlan> => {
   const fsid = context.record?.fsid ?? ''
   const table = await readChunkTable(fsid)
@@ -51,9 +51,10 @@ export const planChange = async (
       { stands: 'nothing was changed', next: 'delete something, or take a larger disk' },
     )
   const moved = toMove(context, job, table)
-  const measured = change.remote ? await uplink(change.remote) : undefined
-  const rate = Math.min(measured ?? Number.POSITIVE_INFINITY, change.limit ?? Number.POSITIVE_INFINITY)
+  const measured = change.remotes.length > 0 ? await uplink(change.remotes) : undefined
   const moveBytes = Math.round(moved * lineTimes[job.kind])
+  // A limit counts what is moved, and not every way that it goes.
+  const seconds = Math.max(moveBytes / (measured ?? Infinity), moved / (job.limit ?? Infinity))
   return {
     job,
     profile,
@@ -61,7 +62,7 @@ export const planChange = async (
     sizes: change.sizes,
     usedBytes: table.usedBytes,
     ...(measured === undefined ? {} : { rate: measured }),
-    ...(Number.isFinite(rate) ? { etaMs: Math.round((moveBytes / rate) * 1000) } : {}),
+    ...(seconds > 0 || moved === 0 ? { etaMs: Math.round(seconds * 1000) } : {}),
   }
 }
 
@@ -80,14 +81,25 @@ const toMove = ({ record }: Context, job: Job, table: Awaited<ReturnType<typeof 
 /** Enough to see a line's speed, and little on a slow one. */
 const sampleBytes = 3 * 1024 * 1024
 
-/** Bytes a second that a server takes from here now; random ones, which nothing on the way can make smaller. */
-const uplink = async (remote: RemoteHost): Promise<number> => {
+/** Connections to the members that data is moved to; one that does not answer is left out. */
+export const remotesOf = async (context: Context, without?: string): Promise<RemoteHost[]> => {
+  const names = Object.keys(context.record?.members ?? {}).filter((name) => name !== without)
+  await context.connectAll(names)
+  return names.flatMap((name) => context.vault.remote(name) ?? [])
+}
+
+/** Bytes a second that servers take from here now, side by side; random ones, which nothing on the way can make smaller. */
+const uplink = async (remotes: readonly RemoteHost[]): Promise<number> => {
   const input = randomBytes(sampleBytes).toString('base64')
   const began = performance.now()
-  const output = await remote.run({ argv: ['wc', '-c'], input, root: false, deadline: 120_000 })
-  if (output.stdout.trim() !== `${input.length}`)
-    throw new Fault(Exit.unreachable, 'the line to it could not be measured', { detail: output.stderr })
-  return Math.round(input.length / ((performance.now() - began) / 1000))
+  await Promise.all(
+    remotes.map(async (remote) => {
+      const output = await remote.run({ argv: ['wc', '-c'], input, root: false, deadline: 120_000 })
+      if (output.stdout.trim() !== `${input.length}`)
+        throw new Fault(Exit.unreachable, 'the line to it could not be measured', { detail: output.stderr })
+    }),
+  )
+  return Math.round((input.length * remotes.length) / ((performance.now() - began) / 1000))
 }
 
 /** Shows the plan, and asks unless consent was given. @throws Fault 2 without a terminal and without --yes, 130 for a no */
@@ -149,6 +161,9 @@ export const planLines = (context: Context, plan: ChangePlan): string[] => {
     `${vault}: ${jobTitle(job)}`,
     ...diffLines(plan.profile).map((line) => `  profile     ${escapeLine(line)}`),
     `  moves       ${bytes(moveBytes)} in all${rate === undefined ? '' : `, at ${bytes(rate)}/s (measured just now)`}`,
+    ...(job.limit === undefined
+      ? []
+      : [`  limit       ${bytes(job.limit)}/s; cloudvault resume ${vault} --limit …   changes it`]),
     ...(etaMs === undefined
       ? []
       : [`  takes       about ${duration(etaMs)}, in the background; the vault stays in use`]),

@@ -3,7 +3,7 @@ import { collect, confirm, dryRun, json, runs, type Verb } from './frame.ts'
 
 const yes = (): Option => new Option('-y, --yes', 'do not ask after the plan')
 const limit = (): Option =>
-  new Option('--limit <rate>', 'store at most so many bytes a second anew: 5MiB; `resume` changes it later')
+  new Option('--limit <rate>', 'move at most so many bytes a second: 5MiB; `resume` changes it later')
 const accept = (): Option =>
   new Option('--accept-host-key <member=SHA256:…>', 'pin this key without a question')
     .argParser(collect)
@@ -34,6 +34,7 @@ export const changeVerbs = (verb: Verb): void => {
   ])
     .option('--with <key=value,…>', 'the new server: name, ssh, provider, size …')
     .option('--failing', 'read from the old one only where no other copy is right')
+    .addOption(limit())
     .addOption(accept())
     .addOption(yes())
     .addOption(dryRun())
@@ -51,6 +52,7 @@ export const changeVerbs = (verb: Verb): void => {
     ],
   )
     .option('--mirror <redundancy>', 'what everything is stored as afterwards; needed when it must be less')
+    .addOption(limit())
     .addOption(confirm())
     .addOption(dryRun())
     .addOption(json())
@@ -76,10 +78,7 @@ export const changeVerbs = (verb: Verb): void => {
     'sudo cloudvault resume photos',
     'sudo cloudvault resume photos --limit off',
   ])
-    .option(
-      '--limit <rate>',
-      'of add-mirror and redundancy: from now on so many bytes a second; off: as fast as the line is',
-    )
+    .option('--limit <rate>', 'from now on so many bytes a second; off: as fast as the line is')
     .addOption(json())
     .action((name: string, options: object) =>
       runs(async () => (await import('../resume.ts')).resumeVerb)(name, options),
