@@ -34,6 +34,12 @@ export const bootCredential = (vault: string): string => `cloudvault.${vault}`
 export const nftTable = (vault: string, member: string): string =>
   memberId(vault, member).replaceAll('-', '_')
 
+/** iptables takes 28 characters; a digest has no second dash, so it is nobody's own name. */
+export const iptablesChain = (vault: string, member: string): string => {
+  const id = memberId(vault, member)
+  return id.length <= 28 ? id : `cv-${createHash('sha256').update(id).digest('hex').slice(0, 16)}`
+}
+
 /** Paths and names on the far side of one member. */
 export const farSide = (vault: string, member: string) => {
   const id = memberId(vault, member)

@@ -59,6 +59,9 @@ export type Link =
 
 export type LinkOf<Kind extends Link['kind']> = Extract<Link, { kind: Kind }>
 
+/** Which firewall a server uses; nftables is also what is used where there is none. */
+export type FirewallKind = 'nftables' | 'ufw' | 'iptables' | 'firewalld'
+
 /** A member served by a machine that is reached over SSH. Today the only kind. */
 export interface ServerMember {
   readonly kind: 'server'
@@ -71,6 +74,8 @@ export interface ServerMember {
   readonly disk: Disk
   readonly server: 'nbd-server' | 'nbdkit'
   readonly link: Link
+  /** What the server must run before a port is opened; absent: whatever it runs. */
+  readonly firewall?: FirewallKind
   /** Silence longer than this: go on without the member. Default 30 s mirrored, 300 s single. */
   readonly patienceMs: number
 }

@@ -65,6 +65,7 @@ const memberOf = (member: WrittenMember, patienceMs: number): Member => ({
   disk: diskOf(member.disk),
   server: member.server ?? 'nbd-server',
   link: linkOf(member.link ?? 'ssh'),
+  ...(member.firewall === undefined ? {} : { firewall: member.firewall }),
   patienceMs: member.patience === undefined ? patienceMs : value(parseDuration(member.patience)),
 })
 

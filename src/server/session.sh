@@ -209,7 +209,9 @@ shield() {
   [ "$carrier_kind" != wireguard ] || return 0
   case $firewall in
   none) [ "$listen$carrier" = unix ] || die 1 "session: a port without a firewall rule" ;;
-  nftables) nft -f "$etc/firewall.nft" || die 1 "session: the firewall rule does not load" ;;
+  # Beside firewalld, whose rules only let in, the same table shuts others out.
+  nftables | firewalld) nft -f "$etc/firewall.nft" || die 1 "session: the firewall rule does not load" ;;
+  iptables) sh "$etc/firewall.sh" load || die 1 "session: the firewall rule does not load" ;;
   ufw)
     rules=$(ufw status verbose) || die 1 "session: ufw does not answer"
     printf '%s\n' "$rules" | grep -qx 'Status: active' || die 1 "session: ufw is not active"

@@ -10,7 +10,7 @@ import { deviceDiskStep, deviceGroupOf } from './device.ts'
 import { fileDiskStep } from './disk.ts'
 import { exportText } from './export.ts'
 import { readRemote, run } from './files.ts'
-import { chooseFirewall, clientsOf, firewallStep } from './firewall/firewall.ts'
+import { chooseFirewall, clientsOf, firewallStep, usesNft } from './firewall/firewall.ts'
 import { closedStep, forwardingStep } from './forwarding.ts'
 import { packagesStep } from './packages.ts'
 import { readPlatform } from './platform.ts'
@@ -37,7 +37,7 @@ export const provisionSteps = async (
   if (await keysDiffer(site, home)) await refuseHeld(site, 'its link would get other keys')
   const { disk, link } = member
   const steps = [
-    await packagesStep(site, firewall === 'nftables'),
+    await packagesStep(site, usesNft(firewall, link)),
     userStep(site),
     scriptStep(site),
     disk.kind === 'file' ? fileDiskStep(site, disk) : deviceDiskStep(site, disk),

@@ -30,12 +30,13 @@ const receipt = {
   made: {
     disk: { state: 'made', what: ['/srv/cloudvault/photos.img', '/srv/cloudvault/'] },
     packages: { state: 'making', what: ['nbd-server'] },
-    firewall: { state: 'made', what: ['cv_photos_fsn'] },
+    firewall: { state: 'made', what: ['cv_photos_fsn', 'tcp 10809 from 198.51.100.4'] },
     user: { state: 'made', what: ['cloudvault'] },
   },
 }
 const session = `boot 3f1c\nheld yes\nholder laptop/9f03c2d1:photos\nnonce ${'ab'.repeat(16)}\nsince 2026-11-22T06:00:00Z\nserving yes\nsocket /run/cloudvault/cv-photos-fsn/export.sock\nchanged yes\n`
 const ufw = `Status: active\nDefault: deny (incoming), allow (outgoing)\nufw allow from 198.51.100.4 to any port 10809 proto tcp comment 'cv-photos-fsn'\n`
+const zones = `= default\npublic\n= now\npublic (active)\n  rich rules: \n\trule family="ipv4" source address="198.51.100.4" port port="10809" protocol="tcp" accept\n= kept\npublic\n`
 const sockets = '  0: 00000000:2A39 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 1\n'
 const stat = 'regular file|268435456|524288|512|cloudvault|600\n'
 const apt = 'Inst nbd-server (1:3.24 Debian:12 [amd64])\nRemv nbd-server [1:3.24]\n'
@@ -45,6 +46,7 @@ const text = fc.oneof(
     platform,
     session,
     ufw,
+    zones,
     sockets,
     stat,
     apt,

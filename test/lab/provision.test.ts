@@ -277,25 +277,35 @@ describe('unprovision', () => {
   })
 })
 
+const port = { fsn: 10809, gra: 10810 } as const
+type Family = 'address' | 'address6'
+const answersTo = async (name: Name, nonce: string, family: Family = 'address'): Promise<unknown> => {
+  const { client } = lab()
+  const where = `${lab().server(name)[family]}:${port[name]}`
+  const said = await client.run(['node', `${client.repository}/test/lab/drivers/nbd-go.mjs`, where, nonce])
+  return JSON.parse(said.stdout)
+}
+const stranger = async (
+  name: Name,
+  family: Family = 'address',
+  at: number = port[name],
+): Promise<string | undefined> => (await lab().bystander?.reach(lab().server(name)[family], at))?.reach
+const install = (name: Name, packages: string): Promise<Result> =>
+  lab()
+    .server(name)
+    .run(
+      `apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install ${packages}`,
+      { deadlineMs: 300_000 },
+    )
+
 describe('link plain', () => {
   const films = '/root/films.yaml'
   const nonce = newNonce()
-  const port = { fsn: 10809, gra: 10810 } as const
-  const answers = async (name: Name): Promise<unknown> => {
-    const { client } = lab()
-    const where = `${lab().server(name).address}:${port[name]}`
-    const said = await client.run(['node', `${client.repository}/test/lab/drivers/nbd-go.mjs`, where, nonce])
-    return JSON.parse(said.stdout)
-  }
-  const stranger = async (name: Name): Promise<string> =>
-    (await lab().bystander?.reach(lab().server(name).address, port[name]))?.reach ?? ''
+  const answers = (name: Name): Promise<unknown> => answersTo(name, nonce)
 
   test('nftables on one server, ufw on the other; the port is shut until a session is taken', async () => {
-    await lab()
-      .server('gra')
-      .run(
-        'apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install ufw && ufw allow 22/tcp && ufw --force enable',
-      )
+    await install('gra', 'ufw')
+    await lab().server('gra').run('ufw allow 22/tcp && ufw --force enable')
     for (const name of both) before[name] = await files(name)
     // Nothing is pinned in this one: the keys are in the client's known_hosts.
     const link = (name: Name): string => `    link: { plain: { port: ${port[name]} } }`
@@ -354,5 +364,101 @@ describe('link plain', () => {
     expect(rules).toContain('ufw allow 22/tcp')
     expect(rules).not.toContain('cv-films')
     expect((await lab().server('fsn').run('command -v nft', { allowFail: true })).stdout).toBe('')
+  })
+})
+
+describe('link plain, iptables and firewalld', () => {
+  const books = '/root/books.yaml'
+  const nonce = newNonce()
+  const show: Record<Name, string> = {
+    fsn: 'iptables -S; ip6tables -S',
+    gra: 'firewall-cmd --list-all-zones; firewall-cmd --permanent --list-all-zones; nft list tables',
+  }
+  const rules = async (name: Name): Promise<string> => (await lab().server(name).run(show[name])).stdout
+  /** firewalld keeps a zone as a file of its own once it was changed. */
+  const standing = async (name: Name): Promise<string[]> =>
+    (await files(name)).filter((path) => !path.startsWith('/etc/firewalld/'))
+  const rulesBefore: Partial<Record<Name, string>> = {}
+  const name6 = (address: string): string => `fd77::${address.split('.').at(-1)}`
+  const write = (): Promise<string> => {
+    const { address } = lab().client
+    const clients = `[${address}, "${name6(address)}"]`
+    const link = (name: Name): string =>
+      `    host_key: ${lab().server(name).hostKeyFingerprint}\n    link: { plain: { port: ${port[name]}, clients: ${clients} } }`
+    return writeProfile(lab(), members('books', link), books)
+  }
+  const families = ['address', 'address6'] as const
+  const clientAlone = async (name: Name): Promise<void> => {
+    for (const family of families) {
+      expect(await answersTo(name, nonce, family)).toMatchObject({ size })
+      expect(await stranger(name, family)).toBe('silent')
+    }
+  }
+
+  test('are found, the port stays shut until a session is taken, twice changes nothing', async () => {
+    await Promise.all([install('fsn', 'iptables'), install('gra', 'firewalld nftables netbase')])
+    await lab()
+      .server('fsn')
+      .run(`for t in iptables ip6tables; do
+      $t -A INPUT -i lo -j ACCEPT; $t -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+      $t -A INPUT -p tcp --dport 22 -j ACCEPT; [ $t = iptables ] || $t -A INPUT -p ipv6-icmp -j ACCEPT
+      $t -P INPUT DROP && $t-save >/root/$t.rules || exit; done`)
+    await lab().client.run('for s in fsn gra; do ssh -o StrictHostKeyChecking=accept-new vps-$s true; done')
+    await lab().server('gra').run('! command -v ufw || ufw --force disable; systemctl restart firewalld')
+    for (const name of both) {
+      before[name] = await standing(name)
+      rulesBefore[name] = await rules(name)
+    }
+    await write()
+    await verb(lab(), ['provision', books])
+    for (const name of both) expect(await leftOnServer(lab().server(name))).toEqual([])
+    expect((await verb(lab(), ['provision', books])).stdout).toBe('fsn: no change\ngra: no change\n')
+    expect(await rules('fsn')).toContain('--dport 10809 -m comment --comment cv-books-fsn -j cv-books-fsn')
+    expect((await rules('gra')).match(/rule family="ipv6" source .* port="10810" .*accept/g)).toHaveLength(2)
+  })
+
+  test.each(both)(
+    '%s lets the client in and nobody else, IPv4 and IPv6, and SSH stays open',
+    async (name) => {
+      await take(name, nonce, 'laptop/0a1b2c3d:books', false, 'books')
+      await clientAlone(name)
+      for (const family of families) expect(await stranger(name, family, 22)).toBe('open')
+    },
+  )
+
+  test('other rules are loaded, firewalld is reloaded or ends: still the client alone', async () => {
+    const fsn = lab().server('fsn')
+    await fsn.run('iptables-restore </root/iptables.rules && ip6tables-restore </root/ip6tables.rules')
+    expect(await stranger('fsn')).toBe('silent')
+    await fsn.run('iptables -I INPUT 1 -p tcp -j ACCEPT && systemctl restart cv-books-fsn.service')
+    await clientAlone('fsn')
+    await fsn.run('iptables -D INPUT -p tcp -j ACCEPT')
+    await lab().server('gra').run('firewall-cmd --reload')
+    await clientAlone('gra')
+    await lab().server('gra').run('systemctl stop firewalld')
+    expect(await stranger('gra')).toBe('silent')
+    await lab().server('gra').run('systemctl start firewalld')
+  })
+
+  test('a new address of the client takes the place of the old one', async () => {
+    const old = lab().client.address
+    await lab().client.setAddress('10.77.0.78')
+    expect(await answersTo('gra', nonce, 'address6')).toHaveProperty('error')
+    await write()
+    const changed = await verb(lab(), ['provision', books])
+    for (const name of both) {
+      expect(changed.stdout).toContain(`${name}: set up (firewall)`)
+      await clientAlone(name)
+      for (const address of [old, name6(old)]) expect(await rules(name)).not.toContain(address)
+    }
+  })
+
+  test('unprovision takes away all of it, and nothing else', async () => {
+    for (const name of both) await release(name, nonce, 'books')
+    await verb(lab(), ['unprovision', books, '--confirm', 'books'])
+    for (const name of both) {
+      expect(await standing(name)).toEqual(before[name])
+      expect(await rules(name)).toBe(rulesBefore[name])
+    }
   })
 })

@@ -82,6 +82,14 @@ const server = z.strictObject({
       default: 'nbd-server',
     }),
   link: link.optional(),
+  firewall: z
+    .enum(['nftables', 'ufw', 'iptables', 'firewalld'])
+    .optional()
+    .meta({
+      description:
+        'What keeps others from the port of the link: provision stops when the server runs another one. Default: whatever it runs.',
+      examples: ['firewalld'],
+    }),
   patience: text(quantity(parseDuration), {
     description:
       'Silence longer than this: go on without the member. A number with ms, s, m or h, at most 24h. Default 30s, 300s without a mirror.',
@@ -100,6 +108,6 @@ export const memberExample = {
 /** One of several kinds; only the far side and the link know which. */
 export const member = z.discriminatedUnion('kind', [server]).meta({
   description:
-    'A server that holds one member: name, provider, ssh, disk; optionally host_key, server, link, patience.',
+    'A server that holds one member: name, provider, ssh, disk; optionally host_key, server, link, firewall, patience.',
   examples: [memberExample],
 })

@@ -2,28 +2,41 @@ import type { Action, Finding, Step } from '../../engine/step.ts'
 import { Exit, Fault } from '../../fault.ts'
 import type { RemoteHost } from '../../host/ssh.ts'
 import { tunnelOf } from '../../names.ts'
-import type { Link, ServerMember } from '../../profile/profile.ts'
+import type { FirewallKind, Link, ServerMember } from '../../profile/profile.ts'
 import type { Site } from '../site.ts'
-import { detectFirewall, type FirewallKind } from './backend.ts'
-import { nftablesRemoval, nftablesStep } from './nftables.ts'
+import { detectFirewall } from './backend.ts'
+import { firewalldRemoval, firewalldStep, ourRichRules, readZones } from './firewalld.ts'
+import { iptablesRemoval, iptablesStep } from './iptables.ts'
+import { nftablesRemoval, nftablesStep, nftFile } from './nftables.ts'
 import { ourRules, ufwRemoval, ufwStep } from './ufw.ts'
 
 /** Which firewall does it for a site: "none" when its link opens no port. */
 export type Firewall = FirewallKind | 'none'
 
-/** @throws Fault 3 when a port is wanted and the server's firewall is one we cannot add to */
-export const chooseFirewall = async (host: RemoteHost, { link }: ServerMember): Promise<Firewall> => {
+/** @throws Fault 3 when a port is wanted and the server's firewall is another than the profile says, or one we cannot add to */
+export const chooseFirewall = async (host: RemoteHost, member: ServerMember): Promise<Firewall> => {
+  const { link, firewall } = member
   if (link.kind === 'ssh') return 'none'
   const found = await detectFirewall(host)
+  if (firewall && firewall !== found) throw another(host, firewall, found)
   if (link.kind === 'ipsec' && found !== 'nftables') throw unsupportedTunnel(host, found)
   // Nothing is in the way there, and a tunnel keeps strangers out by itself.
   return found === 'nftables' && openingOf(link)?.from === 'anybody' ? 'none' : found
 }
 
+const another = (host: RemoteHost, said: FirewallKind, found: FirewallKind): Fault => {
+  const is = found === 'nftables' ? 'nothing but plain nftables runs there' : `${found} rules there`
+  return new Fault(Exit.missing, `the profile says firewall: ${said}, and ${is}`, {
+    member: host.name,
+    stands: 'no port was opened',
+    next: `switch ${said} on at the server, or write firewall: ${found} (or nothing) in the profile`,
+  })
+}
+
 /** Far from the one that is open, and never below 1024. */
 export const idlePort = (port: number): number => (port < 40_000 ? port + 20_000 : port - 20_000)
 
-/** What comes out of the tunnel has to be let in too, and ufw cannot tell it from what comes past it. */
+/** What comes out of the tunnel has to be let in too, and these cannot tell it from what comes past it. */
 const unsupportedTunnel = (host: RemoteHost, found: FirewallKind): Fault =>
   new Fault(Exit.missing, `link: ipsec needs plain nftables on the server, and there is ${found}`, {
     member: host.name,
@@ -52,19 +65,34 @@ export const openingOf = (link: Link, clients: readonly string[] = [], inside = 
   return { protocol: 'tcp', port: link.port, from: clients }
 }
 
+/** The one step of whichever firewall it is. What another one was told for an older profile or ruleset goes first. */
 export const firewallStep = async (site: Site, firewall: Firewall): Promise<Step> => {
   const opening = openingOf(site.member.link, site.clients, tunnelOf(site.vault, site.member.name).server)
   const rules = await ourRules(site)
-  const down = [...ufwRemoval(site, rules), ...(site.own.get('firewall') ? nftablesRemoval(site) : [])]
+  const rich = firewall === 'firewalld' || ourRichRules(site).length > 0
+  const zones = rich ? await readZones(site.host) : { running: false, inUse: [], standing: [] }
+  const removal: Readonly<Record<FirewallKind, readonly Action[]>> = {
+    ufw: ufwRemoval(site, rules),
+    firewalld: firewalldRemoval(site, zones),
+    iptables: iptablesRemoval(site),
+    nftables: site.own.get('firewall')?.what.includes(nftFile(site)) ? nftablesRemoval(site) : [],
+  }
+  const down = Object.values(removal).flat()
   if (opening === null || firewall === 'none') return noPort(site, down)
-  if (firewall === 'nftables') return { ...nftablesStep(site, opening), down }
-  const step = ufwStep(site, opening, rules)
-  // A table from before ufw was switched on would go on shutting out clients that are added now.
-  const before = site.own.get('firewall')?.what.some((what) => what.startsWith('/'))
-    ? nftablesRemoval(site)
-    : []
-  return { ...step, up: [...before, ...step.up], down }
+  const step = {
+    ufw: () => ufwStep(site, opening, rules),
+    firewalld: () => firewalldStep(site, opening, zones),
+    iptables: () => iptablesStep(site, opening),
+    nftables: () => nftablesStep(site, opening),
+  }[firewall]()
+  const kept: readonly string[] = firewall === 'firewalld' ? ['firewalld', 'nftables'] : [firewall]
+  const others = Object.entries(removal).flatMap(([kind, actions]) => (kept.includes(kind) ? [] : actions))
+  return { ...step, up: [...others, ...step.up], mend: [...others, ...(step.mend ?? [])], down }
 }
+
+/** Whether it takes nft: where a table of ours shuts the port. */
+export const usesNft = (firewall: Firewall, link: Link): boolean =>
+  firewall === 'nftables' || (firewall === 'firewalld' && openingOf(link)?.from !== 'anybody')
 
 /** Nothing to allow; but a rule that an older profile needed is taken away. */
 const noPort = (site: Site, removal: readonly Action[]): Step => ({

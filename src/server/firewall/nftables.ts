@@ -12,45 +12,48 @@ import type { Opening } from './firewall.ts'
  * stands open without it.
  */
 export const nftablesStep = (site: Site, opening: Opening): Step => {
-  const { host, own } = site
-  const { etc } = placeOf(site)
-  const table = nftTable(site.vault, site.member.name)
-  const file = `${etc}/firewall.nft`
-  const { port } = opening
-  const text = rules(table, opening)
+  const what = [nftFile(site)]
   const install = [
-    own.mark('firewall', 'making', [file]),
-    putFile(host, file, text),
-    run(host, 'nft', '-f', file),
-    own.mark('firewall', 'made', [file]),
+    site.own.mark('firewall', 'making', what),
+    ...nftablesInstall(site, opening),
+    site.own.mark('firewall', 'made', what),
   ]
   return {
     name: 'firewall',
     needs: ['packages'],
-    probe: async (): Promise<Finding> => {
-      const found = await readRemote(host, file)
-      if (found === null) return { is: 'absent' }
-      if (found !== text) return { is: 'differs', found: 'the rule names other clients or another port' }
-      const loaded = await host.run({ argv: ['nft', 'list', 'table', 'inet', table] })
-      if (loaded.code === 0)
-        return { is: 'present', note: `port ${port} only from ${site.clients.join(', ')}` }
-      if (/No such file or directory/.test(loaded.stderr)) return { is: 'absent' }
-      return { is: 'unknown', why: commandFailed(host.name, ['nft'], loaded).message }
-    },
+    probe: () => nftablesProbe(site, opening),
     up: install,
     mend: install,
     down: [],
   }
 }
 
+export const nftFile = (site: Site): string => `${placeOf(site).etc}/firewall.nft`
+
+export const nftablesInstall = (site: Site, opening: Opening): Action[] => {
+  const text = rules(nftTable(site.vault, site.member.name), opening)
+  return [putFile(site.host, nftFile(site), text), run(site.host, 'nft', '-f', nftFile(site))]
+}
+
+export const nftablesProbe = async (site: Site, opening: Opening): Promise<Finding> => {
+  const { host } = site
+  const table = nftTable(site.vault, site.member.name)
+  const found = await readRemote(host, nftFile(site))
+  if (found === null) return { is: 'absent' }
+  if (found !== rules(table, opening))
+    return { is: 'differs', found: 'the rule names other clients or another port' }
+  const loaded = await host.run({ argv: ['nft', 'list', 'table', 'inet', table] })
+  if (loaded.code === 0)
+    return { is: 'present', note: `port ${opening.port} only from ${site.clients.join(', ')}` }
+  if (/No such file or directory/.test(loaded.stderr)) return { is: 'absent' }
+  return { is: 'unknown', why: commandFailed(host.name, ['nft'], loaded).message }
+}
+
 /** Takes table and file away, whatever of them is there. */
 export const nftablesRemoval = (site: Site): Action[] => {
   const table = nftTable(site.vault, site.member.name)
   const gone = '! nft list table inet "$1" >/dev/null 2>&1 || nft delete table inet "$1"'
-  return [
-    run(site.host, 'sh', '-c', gone, 'nft', table),
-    run(site.host, 'rm', '-f', '--', `${placeOf(site).etc}/firewall.nft`),
-  ]
+  return [run(site.host, 'sh', '-c', gone, 'nft', table), run(site.host, 'rm', '-f', '--', nftFile(site))]
 }
 
 /** Replaces the table as one transaction: made empty if missing, deleted, made anew. */

@@ -6,7 +6,8 @@
 import net from 'node:net'
 
 const [where = '', name = '', hold] = process.argv.slice(2)
-const [host, port] = where.startsWith('/') ? [] : where.split(':')
+const colon = where.startsWith('/') ? 0 : where.lastIndexOf(':')
+const [host, port] = colon > 0 ? [where.slice(0, colon), where.slice(colon + 1)] : []
 const socket = host ? net.connect({ host, port: Number(port) }) : net.connect(where)
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`)
 const leave = (answer) => {

@@ -36,7 +36,7 @@ vault: photos
 mount: { at: /vault/photos, owner: anna }
 unlock: { kdf: { algorithm: argon2id, memory: 1GiB, iterations: 4, threads: 2 } }
 members:
-  - { name: fsn, provider: a, ssh: vps-fsn, disk: { file: /srv/a, size: 1.5GiB }, link: plain, patience: 2m }
+  - { name: fsn, provider: a, ssh: vps-fsn, disk: { file: /srv/a, size: 1.5GiB }, link: plain, firewall: ufw, patience: 2m }
   - { name: gra, provider: b, ssh: vps-gra, disk: { device: /dev/disk/by-id/x }, server: nbdkit }
 `)
     const { profile } = await loadProfile(path, user)
@@ -60,6 +60,7 @@ members:
           disk: { kind: 'file', path: '/srv/a', sizeBytes: 1_610_612_736 },
           server: 'nbd-server',
           link: { kind: 'plain', port: 10809, clients: [] },
+          firewall: 'ufw',
           patienceMs: 120_000,
         },
         {

@@ -1,11 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { perform } from '../../../src/engine/action.ts'
+import type { RemoteHost } from '../../../src/host/ssh.ts'
+import { iptablesChain } from '../../../src/names.ts'
 import { detectFirewall } from '../../../src/server/firewall/backend.ts'
-import { firewallStep } from '../../../src/server/firewall/firewall.ts'
+import { chooseFirewall, firewallStep } from '../../../src/server/firewall/firewall.ts'
+import { parseZones } from '../../../src/server/firewall/firewalld.ts'
+import { iptablesScript } from '../../../src/server/firewall/iptables.ts'
 import { rules } from '../../../src/server/firewall/nftables.ts'
 import { listens } from '../../../src/server/forwarding.ts'
 import { scriptedHost } from '../support/scripted-host.ts'
-import { site } from '../support/site.ts'
+import { member, site } from '../support/site.ts'
 
 const link = { kind: 'plain', port: 10809, clients: [] } as const
 const verbose = (policy: string): string =>
@@ -29,9 +33,11 @@ describe('detectFirewall', () => {
   test('plain nftables unless something else rules', async () => {
     expect(await detectFirewall(server('nothing'))).toBe('nftables')
     expect(await detectFirewall(server('ufw status'))).toBe('ufw')
+    expect(await detectFirewall(server('firewall-cmd --state'))).toBe('firewalld')
+    expect(await detectFirewall(server('iptables -w 10 -S INPUT'))).toBe('iptables')
   })
 
-  test.each(['firewall-cmd --state', 'iptables-legacy', 'hook input .*policy drop'])(
+  test.each(['iptables-legacy', 'hook input .*policy drop'])(
     '%s: refused with words, exit 3',
     async (matching) => {
       await expect(detectFirewall(server(matching))).rejects.toMatchObject({ exit: 3 })
@@ -42,6 +48,19 @@ describe('detectFirewall', () => {
     const lost = scriptedHost('fsn', [[/.*/, { code: null }]])
     await expect(detectFirewall(lost)).rejects.toMatchObject({ exit: 4 })
   })
+})
+
+test('the profile names a firewall that the server does not run: exit 3, with both names', async () => {
+  const host = scriptedHost('fsn', [
+    ['ufw status', {}],
+    [/.*/, { code: 1 }],
+  ]) as unknown as RemoteHost
+  const choose = (firewall?: 'ufw' | 'iptables') =>
+    chooseFirewall(host, member({ link, ...(firewall ? { firewall } : {}) }))
+  expect(await choose()).toBe('ufw')
+  expect(await choose('ufw')).toBe('ufw')
+  const words = 'the profile says firewall: iptables, and ufw rules there'
+  await expect(choose('iptables')).rejects.toMatchObject({ exit: 3, message: words })
 })
 
 describe('nftables', () => {
@@ -89,6 +108,136 @@ describe('ufw', () => {
 
   test('a rule of somebody else that opens the port: exit 5', async () => {
     await expect((await step(ufw('ufw allow 10809\n'))).probe()).rejects.toMatchObject({ exit: 5 })
+  })
+})
+
+describe('iptables', () => {
+  const four = ['203.0.113.7', '198.51.100.0/28']
+  const file = '/etc/cloudvault/cv-photos-fsn/firewall.sh'
+  const text = async (from: readonly string[] | 'anybody'): Promise<string> =>
+    iptablesScript(await site(scriptedHost('fsn', [])), { protocol: 'tcp', port: 10809, from })
+  const answering = (found: string | null, checked: number) =>
+    scriptedHost('fsn', [
+      [/exit 44/, found === null ? { code: 44 } : { stdout: found }],
+      [/check$/, { code: checked }],
+      [/.*/, {}],
+    ])
+  const probe = async (host: ReturnType<typeof answering>, clients = four): Promise<string> =>
+    (await (await firewallStep(await site(host, { member: { link }, clients }), 'iptables')).probe()).is
+
+  test('the script knows the clients of each family, and who may come when everybody may', async () => {
+    expect(await text([...four, '2001:db8::/64'])).toContain(
+      "chain=cv-photos-fsn\nname=cv-photos-fsn\nprotocol=tcp\nport=10809\nfour='203.0.113.7 198.51.100.0/28'\nsix=2001:db8::/64\nanybody=no\n",
+    )
+    expect(await text('anybody')).toContain('four=\nsix=\nanybody=yes\n')
+  })
+
+  test('absent, present, differs, unknown', async () => {
+    expect(await probe(answering(null, 0))).toBe('absent')
+    expect(await probe(answering(await text(four), 0))).toBe('present')
+    expect(await probe(answering(await text(four), 1))).toBe('absent')
+    expect(await probe(answering(await text(four), 4))).toBe('unknown')
+    expect(await probe(answering(await text(['203.0.113.9']), 0))).toBe('differs')
+  })
+
+  test('a name is never longer than iptables takes', () => {
+    expect(iptablesChain('photos', 'fsn')).toBe('cv-photos-fsn')
+    const long = iptablesChain('v'.repeat(24), 'm'.repeat(16))
+    expect(long).toMatch(/^cv-[0-9a-f]{16}$/)
+    expect(iptablesChain('v'.repeat(24), `${'m'.repeat(15)}n`)).not.toBe(long)
+  })
+
+  test('is taken away by the script that we send, before another firewall is told anything', async () => {
+    const host = ufw('')
+    const where = await site(host, { member: { link }, clients: four, own: { firewall: [file] } })
+    for (const action of (await firewallStep(where, 'ufw')).up) await perform(action)
+    const remove = host.lines.indexOf('sh -s remove')
+    expect(remove).toBeGreaterThan(-1)
+    expect(remove).toBeLessThan(host.lines.findIndex((line) => line.startsWith('ufw allow')))
+    expect(host.lines).toContain(`rm -f -- ${file}`)
+    expect((await firewallStep(await site(ufw(''), { member: { link } }), 'none')).down).toEqual([])
+  })
+})
+
+describe('firewalld', () => {
+  const rich = (from: string, port = 10809): string =>
+    `rule family="${from.includes(':') ? 'ipv6' : 'ipv4'}" source address="${from}" port port="${port}" protocol="tcp" accept`
+  const zones = (now: readonly string[], kept = now): string =>
+    [
+      '= default\npublic\n= now',
+      'drop\n  target: DROP\n  rich rules: \n',
+      `public\n  services: ssh\n  rich rules: \n${now.map((rule) => `\t${rule}\n`).join('')}`,
+      'work (active)\n  target: default\n  interfaces: eth1\n= kept',
+      `public\n  rich rules: \n${kept.map((rule) => `\t${rule}\n`).join('')}`,
+    ].join('\n')
+  const host = (said: string) =>
+    scriptedHost('fsn', [
+      ['list-all-zones', { stdout: said }],
+      [/.*/, {}],
+    ])
+  const commands = ({ lines }: ReturnType<typeof host>): string[] =>
+    lines.filter((line) => /^firewall-(offline-)?cmd /.test(line))
+  const nft = '/etc/cloudvault/cv-photos-fsn/firewall.nft'
+
+  test('zones in use are the default and the active ones; what stands is read in both configurations', () => {
+    const found = parseZones(zones([rich('203.0.113.7')], []))
+    expect(found.running).toBe(true)
+    expect(found.inUse).toEqual(['public', 'work'])
+    expect(found.standing).toEqual([{ zone: 'public', scope: 'now', rule: rich('203.0.113.7') }])
+    expect(
+      parseZones('= kept\npublic (default)\n\trule priority="-1" port port="1" protocol="tcp" accept\n'),
+    ).toEqual({
+      running: false,
+      inUse: [],
+      standing: [
+        { zone: 'public', scope: 'kept', rule: 'rule priority="-1" port port="1" protocol="tcp" accept' },
+      ],
+    })
+  })
+
+  test('a changed address: shut first, the new one let in, then the old rule goes; no reload, others stay', async () => {
+    const server = host(zones([rich('203.0.113.9'), rich('198.51.100.9')]))
+    const own = { firewall: [nft, 'tcp 10809 from 203.0.113.9'] }
+    const step = await firewallStep(
+      await site(server, { member: { link }, clients: ['203.0.113.7', '2001:db8::7'], own }),
+      'firewalld',
+    )
+    for (const action of step.mend ?? []) await perform(action)
+    const wanted = ['203.0.113.7', '2001:db8::7']
+    expect(commands(server)).toEqual([
+      ...['public', 'work'].flatMap((zone) =>
+        ['firewall-cmd', 'firewall-cmd --permanent'].flatMap((tool) =>
+          wanted.map((from) => `${tool} --zone=${zone} '--add-rich-rule=${rich(from)}'`),
+        ),
+      ),
+      `firewall-cmd --zone=public '--remove-rich-rule=${rich('203.0.113.9')}'`,
+      `firewall-cmd --permanent --zone=public '--remove-rich-rule=${rich('203.0.113.9')}'`,
+    ])
+    expect(server.lines.indexOf(`nft -f ${nft}`)).toBeLessThan(
+      server.lines.findIndex((line) => line.startsWith('firewall-cmd')),
+    )
+  })
+
+  test('a tunnel that answers nobody without a key: open to everybody, no table of ours', async () => {
+    const server = host(zones([]))
+    const where = await site(server, { member: { link: { kind: 'wireguard', port: 51820 } } })
+    const step = await firewallStep(where, 'firewalld')
+    for (const action of step.up) await perform(action)
+    expect(server.lines.join()).not.toContain('nft')
+    expect(commands(server)[0]).toBe(
+      `firewall-cmd --zone=public '--add-rich-rule=rule port port="51820" protocol="udp" accept'`,
+    )
+    expect(where.own.get('firewall')?.what).toEqual(['udp 51820 from any'])
+  })
+
+  test('when it does not run, ours is taken out of its files', async () => {
+    const server = host(`= kept\npublic\n\t${rich('203.0.113.7')}\n\t${rich('203.0.113.8')}\n`)
+    const own = { firewall: [nft, 'tcp 10809 from 203.0.113.7'] }
+    for (const action of (await firewallStep(await site(server, { own }), 'none')).down) await perform(action)
+    expect(commands(server)).toEqual([
+      `firewall-offline-cmd --zone=public '--remove-rich-rule=${rich('203.0.113.7')}'`,
+    ])
+    expect(server.lines.join()).toContain('nft delete table')
   })
 })
 
