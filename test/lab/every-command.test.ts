@@ -19,7 +19,7 @@ beforeAll(async () => {
 test('whichever command of up or down fails, nothing is left half done and the next run converges', async () => {
   const all = (of: number) =>
     (['up', 'down'] as const).map((verb) => ({ aim: { verb, kind: 'fail' as const }, of }))
-  const looped = await loop(lab(), [...all(3), ...all(1)], { minutes: 12, seed: anySeed() })
+  const looped = await loop(lab(), [...all(3), ...all(1)], { minutes: 6, seed: anySeed() })
   console.log(`every command: ${pointsShown(looped)}`)
   expect(looped.surprises).toEqual([])
   for (const verb of ['up', 'down']) {
@@ -28,4 +28,4 @@ test('whichever command of up or down fails, nothing is left half done and the n
     expect(tried, verb).toBeGreaterThan(4)
   }
   await nothingLeft(lab())
-}, 1_800_000)
+}, 1_500_000)
