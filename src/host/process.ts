@@ -20,6 +20,17 @@ export const childOf = async (parent: number): Promise<number | null> => {
   return null
 }
 
+/** The process of a group (or what is left of it) with just these words. */
+export const inGroup = async (group: number, words: string): Promise<number | null> => {
+  for (const pid of await readdir('/proc').catch(() => []))
+    if (/^\d+$/.test(pid) && (await statOf(pid))[2] === `${group}` && (await wordsOf(pid)) === words)
+      return Number(pid)
+  return null
+}
+
+const wordsOf = async (pid: string): Promise<string> =>
+  (await read(`/proc/${pid}/cmdline`)).split('\0').join(' ').trim()
+
 export interface Cost {
   readonly memoryBytes: number
   /** Of one core, since it started, 0 to 1. */

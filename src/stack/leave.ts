@@ -62,7 +62,12 @@ const run = async (
   argv: readonly string[],
   { signal, look }: Pick<Pace, 'signal' | 'look'>,
 ): Promise<void> => {
-  const output = await lengthy(local, argv, { signal, look, stop: () => stopRemoval(local, at) })
+  const output = await lengthy(local, argv, {
+    signal,
+    look,
+    stop: () => stopRemoval(local, at),
+    zeroIsDone: true,
+  })
   if (output.code === 0) return
   if (/no space left/i.test(output.stderr))
     throw new Fault(Exit.decide, 'the other members have not room enough for what is on it', {

@@ -12,6 +12,8 @@ export interface Lengthy {
   readonly look: () => Promise<void>
   /** Asks the kernel to end it; it ends after the chunk at hand. */
   readonly stop: () => Promise<void>
+  /** Exit 0 means that it came to its end, whoever stopped it meanwhile. Of a balance it does not. */
+  readonly zeroIsDone?: boolean
 }
 
 /** Somebody's terabytes over somebody's uplink, in milliseconds: 20 days. A timer of Node ends at once beyond 24. */
@@ -23,7 +25,7 @@ const everyMs = 2000
 export const lengthy = async (
   local: Host,
   argv: readonly string[],
-  { signal, look, stop }: Lengthy,
+  { signal, look, stop, zeroIsDone }: Lengthy,
 ): Promise<Output> => {
   const over = new AbortController()
   const running = local.run({ argv, deadline }).finally(() => over.abort())
@@ -36,7 +38,7 @@ export const lengthy = async (
     }
   }
   const [output] = await Promise.all([running, watch()])
-  if (signal.aborted)
+  if (signal.aborted && !(zeroIsDone && output.code === 0))
     throw new Fault(Exit.interrupted, `${argv.slice(0, 3).join(' ')} was stopped`, {
       stands: 'what was done until now stays so',
     })

@@ -2,7 +2,7 @@ import { readFile, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Action, Finding } from '../engine/step.ts'
 import type { Host } from '../host/host.ts'
-import { childOf } from '../host/process.ts'
+import { childOf, inGroup } from '../host/process.ts'
 import { systemdRuns } from '../host/systemd.ts'
 
 /**
@@ -95,19 +95,22 @@ const daemonScript = [
 
 /**
  * Starts that shell with its pid in a file ($0). The file is there before this returns: whoever looks for the daemon
- * a moment later, to undo it, must not find nothing.
+ * a moment later, to undo it, must not find nothing. The words of the program are its second line.
  */
 const startScript =
-  'umask 077; mkdir -p "$(dirname "$0")"; : >"$0"; script=$1; shift; setsid sh -c "$script" "$0" "$@" </dev/null >/dev/null 2>>"$0.log" & echo $! >"$0"'
+  'umask 077; mkdir -p "$(dirname "$0")"; : >"$0"; script=$1; shift; setsid sh -c "$script" "$0" "$@" </dev/null >/dev/null 2>>"$0.log" & printf "%s\\n" $! "$*" >"$0"'
 
 /** @param run directory for pid files and logs */
 export const daemonSupervisor = (local: Host, run: string): Supervisor => {
   const pidFile = (name: string) => join(run, `${name}.pid`)
   return {
-    probe: async (name) => ((await daemonPid(pidFile(name), name)) ? { is: 'present' } : { is: 'absent' }),
+    probe: async (name) =>
+      (await daemonPid(pidFile(name), name)) || (await orphan(pidFile(name)))
+        ? { is: 'present' }
+        : { is: 'absent' },
     pid: async (name) => {
       const shell = await daemonPid(pidFile(name), name)
-      return shell === null ? null : childOf(shell)
+      return shell === null ? ((await orphan(pidFile(name)))?.pid ?? null) : childOf(shell)
     },
     start: (name, argv) => [
       { on: local, command: { argv: ['sh', '-c', startScript, pidFile(name), daemonScript, ...argv] } },
@@ -140,21 +143,34 @@ const daemonPid = async (file: string, name: string): Promise<number | null> => 
   return isOurs ? pid : null
 }
 
+/** A program whose shell was killed goes on, with nobody to start it again. */
+const orphan = async (file: string): Promise<{ readonly pid: number; readonly group: number } | null> => {
+  const [first = '', words = ''] = (await readFile(file, 'utf8').catch(() => '')).split('\n')
+  const group = Number.parseInt(first, 10)
+  if (!Number.isInteger(group) || group < 2 || words === '') return null
+  const pid = await inGroup(group, words)
+  return pid === null || pid === group ? null : { pid, group }
+}
+
 const stopDaemon = async (file: string, name: string, how: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
-  const pid = await daemonPid(file, name)
-  if (pid === null) return
-  for (let waited = 0; waited < 100 && (await daemonPid(file, name)) !== null; waited++) {
+  const shell = await daemonPid(file, name)
+  const left = shell === null ? await orphan(file) : null
+  // Of the shell's group only what it started is left.
+  const pid = shell ?? (left === null ? null : -left.group)
+  const runs = async (): Promise<boolean> => (await (left ? orphan(file) : daemonPid(file, name))) !== null
+  for (let waited = 0; pid !== null && waited < 100 && (await runs()); waited++) {
     // Again every second: a shell that is just about to wait for its child does not hear it.
     if (waited % 10 === 0) signal(pid, how)
     await pause(100)
   }
-  if ((await daemonPid(file, name)) !== null) signal(pid, 'SIGKILL')
+  if (pid !== null && (await runs())) signal(pid, 'SIGKILL')
+  if (left === null && (await orphan(file))) return stopDaemon(file, name, how)
   await rm(file, { force: true })
 }
 
 /** Asked to end, the shell ends its program itself; killed, it cannot, so its whole group is. */
 const signal = (pid: number, how: 'SIGTERM' | 'SIGKILL'): void => {
-  for (const target of how === 'SIGKILL' ? [-pid, pid] : [pid]) {
+  for (const target of how === 'SIGKILL' ? [-Math.abs(pid), pid] : [pid]) {
     try {
       process.kill(target, how)
     } catch (error) {

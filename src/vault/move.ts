@@ -186,6 +186,7 @@ const replaceMember = async (work: Work): Promise<void> => {
     if (!job.failing && (await replaceState(vault.local, mount.at)).is !== 'running')
       await makeRoom(vault.local, mount.at, signal)
     const speed = copySpeed(vault, record)
+    await speed.set(await limitOf(work)())
     await replaceDevice(vault.local, {
       at: mount.at,
       device: old.devid,

@@ -73,6 +73,26 @@ test('of one that does not answer nothing is read, and no limit is kept', async 
   expect(done()).toEqual(['btrfs device remove 3 /m'])
 })
 
+test('a limit that comes too late finds it done', async () => {
+  const { host, work, done } = machine([900 * MiB])
+  const asked: number[] = []
+  // The last look, and the end of it, are one moment.
+  const slow = {
+    ...host,
+    run: async (command: Parameters<typeof host.run>[0]) => {
+      const output = await host.run(command)
+      if (command.argv.join(' ') === 'btrfs device remove 3 /m')
+        await expect.poll(() => asked.length, { timeout: 10_000 }).toBeGreaterThan(1)
+      return output
+    },
+  }
+  await removeDevice(
+    slow,
+    work(async () => (asked.push(1) === 1 ? null : plenty)),
+  )
+  expect(done()).toEqual(['btrfs device remove 3 /m'])
+})
+
 test('what has no room elsewhere is a decision, also on the way', async () => {
   const full = scriptedHost('here', [
     ['cancel', {}],

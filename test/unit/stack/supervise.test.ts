@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -63,5 +63,19 @@ describe('a daemon without systemd', () => {
     }
     expect(running()).toEqual([])
     expect(await supervisor.pid('cv-photos-link')).toBeNull()
+  }, 60_000)
+
+  test('is found and ended also when the shell that watches over it was killed', async () => {
+    const supervisor = daemonSupervisor(new LocalHost(process.env), run)
+    for (const how of ['stop', 'kill'] as const) {
+      for (const action of supervisor.start('cv-photos-link', program)) await perform(action)
+      await expect.poll(() => supervisor.pid('cv-photos-link'), { timeout: 20_000 }).not.toBeNull()
+      process.kill(Number.parseInt(await readFile(join(run, 'cv-photos-link.pid'), 'utf8'), 10), 'SIGKILL')
+      expect(await supervisor.probe('cv-photos-link')).toEqual({ is: 'present' })
+      for (const action of supervisor[how]('cv-photos-link')) await perform(action)
+      expect(running()).toEqual([])
+      expect(await supervisor.probe('cv-photos-link')).toEqual({ is: 'absent' })
+      expect((await readdir(run)).filter((name) => name.endsWith('.pid'))).toEqual([])
+    }
   }, 60_000)
 })
