@@ -3,8 +3,10 @@ import { readText } from '../profile/text.ts'
 import { writeProfile } from '../profile/write.ts'
 import { type Job, jobTitle, weaker } from '../record/job.ts'
 import { updateRecord } from '../record/record.ts'
+import { type Rotation, rotationTitle } from '../record/rotation.ts'
 import { endUpkeep, mountAt } from '../stack/mount.ts'
 import { confirm } from '../ui/ask.ts'
+import { jsonLine } from '../ui/json.ts'
 import { carryOn } from './change/carry-on.ts'
 import { withRedundancy } from './change/newcomer.ts'
 import { Context, requireRoot } from './context.ts'
@@ -26,6 +28,8 @@ export const cancelVerb = async (world: World, name: string, options: CancelOpti
   try {
     const { profile, record, paths, vault } = context
     const job = record?.job
+    if (record?.rotation && job === undefined)
+      return await endRotation(world, context, record.rotation, options)
     if (job === undefined)
       throw new Fault(Exit.decide, `no change of ${profile.vault} is under way`, {
         stands: 'nothing was changed',
@@ -41,11 +45,11 @@ export const cancelVerb = async (world: World, name: string, options: CancelOpti
         stands: 'nothing was changed',
         next: `cloudvault resume ${profile.vault}`,
       })
-    await agreeToCancel(world, job, options)
+    await agreeToCancel(world, jobTitle(job), options)
     const before = await readText(profile.path)
     await writeProfile(profile.path, before, withRedundancy(before, job.from, profile.path))
     // First what is wanted, then an end to what is under way: whoever is at it sees the new one when it looks.
-    await updateRecord(paths.record, (now) => ({ ...now, job: back }))
+    await updateRecord(paths.record, ({ rotation: _, ...now }) => ({ ...now, job: back }))
     await endUpkeep(vault.local, profile.mount.at)
   } finally {
     await context.close()
@@ -62,16 +66,30 @@ export const reversed = (job: Job): Job | null => {
   if (kind === 'add' || kind === 'replace') {
     if (joins === undefined) return null
     const held = kind === 'add' && (phase === 'move' || job.joining === true)
-    return { kind: 'remove', phase: held ? 'move' : 'retire', leaves: joins, ...back }
+    const kept = job.twin ? { twin: job.twin } : {}
+    return { kind: 'remove', phase: held ? 'move' : 'retire', leaves: joins, ...back, ...kept }
   }
   return { kind: 'convert', phase: 'move', ...(leaves === undefined ? {} : { regrows: leaves }), ...back }
 }
 
-const agreeToCancel = async (world: World, job: Job, options: CancelOptions): Promise<void> => {
+/** Between two members: who has a new key keeps it. */
+const endRotation = async (
+  world: World,
+  { profile, paths }: Context,
+  rotation: Rotation,
+  options: CancelOptions,
+): Promise<ExitCode> => {
+  const { vault } = profile
+  await agreeToCancel(world, rotationTitle(rotation), options)
+  await updateRecord(paths.record, ({ rotation: _, ...now }) => now)
+  if (options.json) world.stdout.write(jsonLine({ schema: 'cloudvault.change/1', vault, kind: 'rotate' }))
+  else world.stdout.write(`${vault}: ${rotationTitle(rotation)}, and it stays so\n`)
+  return Exit.ok
+}
+
+const agreeToCancel = async (world: World, title: string, options: CancelOptions): Promise<void> => {
   if (options.yes) return
-  if (
-    await confirm(world, { message: `Give up ${jobTitle(job)}, and take back what was done?`, flag: '--yes' })
-  )
+  if (await confirm(world, { message: `Give up ${title}, and take back what was done?`, flag: '--yes' }))
     return
-  throw new Fault(Exit.interrupted, 'not cancelled', { stands: `${jobTitle(job)} goes on` })
+  throw new Fault(Exit.interrupted, 'not cancelled', { stands: `${title} goes on` })
 }

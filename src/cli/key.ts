@@ -1,7 +1,6 @@
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Secret } from '../host/secret.ts'
 import { findCredential, type Kept, renewCredential } from '../keyring/credential.ts'
-import { passphraseFrom } from '../keyring/passphrase.ts'
 import { newRecoveryKey } from '../keyring/recovery.ts'
 import {
   addSlot,
@@ -14,14 +13,13 @@ import {
 } from '../keyring/slots.ts'
 import { dropOrphans } from '../keyring/token.ts'
 import { bootCredential } from '../names.ts'
-import type { PassphraseSource } from '../profile/profile.ts'
 import { keyringOf } from '../stack/home.ts'
 import { noteKeyring, refuseOldKeyring } from '../stack/keyring-age.ts'
-import { newPassword, password } from '../ui/ask.ts'
 import { consent } from './consent.ts'
 import { Context, requireRoot } from './context.ts'
-import { parsePassphrase } from './init/draft.ts'
 import { addDevice, chosenDevice } from './key-device.ts'
+import { existingPassphrase, newPassphrase, usage } from './key-passphrase.ts'
+import { rotateKeys } from './key-rotate.ts'
 import { tell } from './key-tell.ts'
 import { renewKit } from './renew-kit.ts'
 import type { World } from './world.ts'
@@ -46,6 +44,10 @@ export interface KeyOptions {
   /** add: a FIDO2 security key opens it. */
   readonly fido2?: boolean
   readonly confirm?: string
+  /** rotate: everything is stored anew, under new keys. */
+  readonly reencrypt?: boolean
+  /** rotate: only the plan. */
+  readonly dryRun?: boolean
 }
 
 const actions = ['list', 'change', 'add', 'remove'] as const
@@ -58,8 +60,9 @@ export const keyVerb = async (
   slot: string | undefined,
   options: KeyOptions,
 ): Promise<ExitCode> => {
+  if (action === 'rotate') return rotateKeys(world, name, options)
   if (!actions.includes(action as Action))
-    throw usage(`key ${action} is not one of ${actions.join(', ')}`, `cloudvault key list ${name}`)
+    throw usage(`key ${action} is not one of ${actions.join(', ')}, rotate`, `cloudvault key list ${name}`)
   requireRoot(world, `key ${action}`, name)
   const context = await Context.open(world, name, { change: action !== 'list' })
   try {
@@ -166,30 +169,10 @@ const work: Record<Action, (work: Work) => Promise<Done>> = {
   },
 }
 
-/** A passphrase that opens the keyring now. */
 const existing = ({ world, context, options }: Work): Promise<Secret> =>
-  passphraseFrom(source(options.passphrase, '--passphrase') ?? context.profile.unlock.passphrase, world, () =>
-    password(world, {
-      message: `Passphrase of ${context.profile.vault}, as it is now:`,
-      flag: '--passphrase SOURCE',
-    }),
-  )
+  existingPassphrase(world, context, options)
 
-const newOne = ({ world, context, options }: Work): Promise<Secret> =>
-  passphraseFrom(source(options.new, '--new') ?? { kind: 'prompt' }, world, () =>
-    newPassword(world, {
-      message: `A new passphrase for ${context.profile.vault}:`,
-      flag: '--new SOURCE',
-      minimum: 8,
-    }),
-  )
-
-const source = (text: string | undefined, flag: string): PassphraseSource | undefined => {
-  if (text === undefined) return undefined
-  const parsed = parsePassphrase(text)
-  if ('value' in parsed) return parsed.value
-  throw usage(`${flag} ${parsed.fault}`, `${flag} file:/root/new.pass`)
-}
+const newOne = ({ world, context, options }: Work): Promise<Secret> => newPassphrase(world, context, options)
 
 const refuseSame = (old: Secret, fresh: Secret): void => {
   if (Buffer.compare(old.reveal(), fresh.reveal()) === 0)
@@ -205,6 +188,3 @@ const ownSlot = (vault: string, slot: number): Fault =>
       next: `cloudvault key remove ${vault} ${slot} --passphrase SOURCE   (of a passphrase that stays), or cloudvault key change ${vault}`,
     },
   )
-
-const usage = (message: string, next: string): Fault =>
-  new Fault(Exit.usage, message, { stands: 'nothing was changed', next })

@@ -1,4 +1,5 @@
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
@@ -29,11 +30,16 @@ export const writeAtomic = async (
     await rm(beside, { force: true }).catch(() => {}) // on a full disk, half a file is in the way of everything
     throw error
   }
-  const directory = await open(dirname(path), 'r')
+  await flushed(dirname(path))
+}
+
+/** @param path of a file or of a directory */
+const flushed = async (path: string): Promise<void> => {
+  const file = await open(path, 'r')
   try {
-    await directory.sync()
+    await file.sync()
   } finally {
-    await directory.close()
+    await file.close()
   }
 }
 
@@ -114,5 +120,41 @@ export const oneByOne = async <T>(path: string, change: () => Promise<T>): Promi
     return await change()
   } finally {
     await rm(mark, { force: true })
+  }
+}
+
+/**
+ * Overwrites a file whose bytes were a key, and flushes that. What a disk, its snapshots and copies elsewhere keep of
+ * it, nobody here can reach.
+ */
+const overwrite = async (file: FileHandle): Promise<void> => {
+  await file.write(randomBytes((await file.stat()).size), 0, null, 0)
+  await file.sync()
+}
+
+/** Removes a file of keys; nothing happens when there is none. */
+export const destroyFile = async (path: string): Promise<void> => {
+  const file = await open(path, 'r+').catch((error: NodeJS.ErrnoException) =>
+    error.code === 'ENOENT' ? null : Promise.reject(error),
+  )
+  if (file === null) return
+  try {
+    await overwrite(file)
+  } finally {
+    await file.close()
+  }
+  await rm(path)
+}
+
+/** Puts a file of keys in the place of another one, which is destroyed: killed at any moment, one of them is there, whole. */
+export const exchangeFile = async (next: string, path: string): Promise<void> => {
+  const gone = await open(path, 'r+')
+  try {
+    await flushed(next)
+    await rename(next, path)
+    await flushed(dirname(path))
+    await overwrite(gone)
+  } finally {
+    await gone.close()
   }
 }

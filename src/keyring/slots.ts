@@ -1,6 +1,6 @@
-import { copyFile, open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { copyFile, rm } from 'node:fs/promises'
 import { Exit, Fault } from '../fault.ts'
+import { exchangeFile } from '../host/files.ts'
 import type { LocalMachine, Output } from '../host/host.ts'
 import { Secret } from '../host/secret.ts'
 import { object } from '../record/validate.ts'
@@ -133,9 +133,7 @@ export const changeKeyring = async <T>(
   try {
     const done = await work(copy)
     await sameKey(local, [keyring, witness.before], [copy, witness.after])
-    await flushed(copy.path)
-    await rename(copy.path, keyring.path)
-    await flushed(dirname(keyring.path))
+    await exchangeFile(copy.path, keyring.path)
     return done
   } catch (error) {
     await rm(copy.path, { force: true })
@@ -154,15 +152,6 @@ const sameKey = async (local: LocalMachine, before: Opener, after: Opener): Prom
   throw new Fault(Exit.bug, 'the changed keyring opens to another key', {
     stands: 'the keyring is as it was',
   })
-}
-
-const flushed = async (path: string): Promise<void> => {
-  const file = await open(path, 'r')
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
-  }
 }
 
 const unreadable = ({ path, restore }: Keyring, output: Output): Fault =>

@@ -1,6 +1,7 @@
 import type { Member, Profile, Redundancy } from '../profile/profile.ts'
 import { spareCopies } from '../profile/profile.ts'
 import type { MemberRecord, RecordData } from './record.ts'
+import { isTwin, type Twin, withTwin } from './rotation.ts'
 import * as v from './validate.ts'
 
 /**
@@ -39,6 +40,8 @@ export interface Job {
   readonly limit?: number
   /** Of a removal that is taken back: its part of the filesystem may have been made smaller, step by step. */
   readonly regrows?: string
+  /** A member is replaced by itself, for a new volume key: what is not in the profile yet. */
+  readonly twin?: Twin
 }
 
 export const isJob = (data: unknown): data is Job =>
@@ -51,6 +54,7 @@ export const isJob = (data: unknown): data is Job =>
   ) &&
   [data.claimed, data.joining, data.failing].every((flag) => flag === undefined || flag === true) &&
   (data.limit === undefined || v.whole(data.limit)) &&
+  (data.twin === undefined || isTwin(data.twin)) &&
   v.text(data.since)
 
 /** Long enough for a server's reboot: with one copy, a member that is given up is an error for every program. */
@@ -72,7 +76,7 @@ export const asRecorded = (
   const assured = job ? weaker(job.from, profile.filesystem.redundancy) : profile.filesystem.redundancy
   const alone = assured === 'single' && profile.filesystem.redundancy !== 'single'
   const names = whom === 'touched' ? [job?.joins, job?.leaves] : [targetOf(record)]
-  const members = profile.members
+  const members = withTwin(profile.members, job)
     .filter(({ name }) => record.members[name] !== undefined || names.includes(name))
     .map(
       (member): Member =>
@@ -100,16 +104,18 @@ export const unknownMembers = (profile: Profile, record: RecordData): string[] =
 
 /** Members of the vault that the profile does not name any more. */
 export const unnamedMembers = (profile: Profile, record: RecordData): string[] =>
-  Object.keys(record.members).filter((name) => !profile.members.some((member) => member.name === name))
+  Object.keys(record.members).filter(
+    (name) => !withTwin(profile.members, record.job).some((member) => member.name === name),
+  )
 
 export const weaker = (one: Redundancy, other: Redundancy): Redundancy =>
   spareCopies[one] <= spareCopies[other] ? one : other
 
 /** "add hel", "replace gra by waw": how a change is called in status and errors. */
-export const jobTitle = ({ kind, joins, leaves, from, to }: Job): string =>
+export const jobTitle = ({ kind, joins, leaves, from, to, twin }: Job): string =>
   ({
     add: `adding ${joins}`,
-    replace: `replacing ${leaves} by ${joins}`,
+    replace: twin ? `a new volume key for ${leaves}, as ${joins}` : `replacing ${leaves} by ${joins}`,
     remove: `removing ${leaves}`,
     convert: `converting from ${from} to ${to}`,
   })[kind]

@@ -3,6 +3,7 @@ import { Exit, Fault } from '../fault.ts'
 import { oneByOne, readIfThere, unwritable, writeAtomic } from '../host/files.ts'
 import type { KnownEpoch } from './epoch.ts'
 import type { Job } from './job.ts'
+import type { Rotation } from './rotation.ts'
 import { isRecord } from './shape.ts'
 import { json } from './validate.ts'
 
@@ -51,6 +52,8 @@ export interface RecordData {
   readonly resilver?: Resilvering
   /** A change of members or redundancy that is under way. */
   readonly job?: Job
+  /** New volume keys for all members, one after the other; `job` is the one that has its turn. */
+  readonly rotation?: Rotation
   /** Every degraded writable mount began one, oldest first; see epoch.ts. */
   readonly epochs?: readonly KnownEpoch[]
   /** When an older state was accepted in the place of a proved one, and which. */

@@ -1,5 +1,6 @@
 import { isJob } from './job.ts'
 import type { RecordData } from './record.ts'
+import { isRotation } from './rotation.ts'
 import * as v from './validate.ts'
 
 /**
@@ -17,6 +18,7 @@ export const isRecord = (data: unknown): data is RecordData =>
   absentOr(data.open, isOpened) &&
   absentOr(data.resilver, isResilvering) &&
   absentOr(data.job, isJob) &&
+  absentOr(data.rotation, isRotation) &&
   absentOr(data.epochs, listOf(isEpoch)) &&
   absentOr(data.rollbacks, listOf(isRollback)) &&
   absentOr(data.scrub, isScrub) &&

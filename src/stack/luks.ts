@@ -5,6 +5,7 @@ import type { Action, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
 import type { Host, Output } from '../host/host.ts'
 import { cipher, luksMetadata, slotsDiffer } from '../keyring/guard.ts'
+import { kdfOptions } from '../keyring/keyring.ts'
 import { mapperPath, memberId } from '../names.ts'
 import { object } from '../record/validate.ts'
 import type { Vault } from './vault.ts'
@@ -20,6 +21,8 @@ const sectorSize = 4096
 /** One slot, and room for a second one and for the hot zone of a re-encryption. */
 const keyslotsBytes = 2 * 1024 * 1024
 const metadataBytes = 16 * 1024
+/** More iterations add nothing to a key of 512 random bits (cryptsetup(8)). */
+export const headerKdf = { algorithm: 'pbkdf2', iterations: 1000 } as const
 
 /** Makes a member's header file: own random volume key, one slot opened by the vault key with a cheap KDF. */
 export const formatHeader = (vault: Vault, member: string, header: string): Action => ({
@@ -28,8 +31,7 @@ export const formatHeader = (vault: Vault, member: string, header: string): Acti
     argv: [
       ...['cryptsetup', 'luksFormat', '--batch-mode', '--type', 'luks2', '--header', header],
       ...['--cipher', cipher, '--key-size', '512', '--sector-size', `${sectorSize}`],
-      // More iterations add nothing to a key of 512 random bits (cryptsetup(8)).
-      ...['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'],
+      ...kdfOptions(headerKdf),
       ...['--luks2-metadata-size', `${metadataBytes}`, '--luks2-keyslots-size', `${keyslotsBytes}`],
       ...['--key-file=-', `/dev/nbd${vault.nbdIndex(member)}`],
     ],

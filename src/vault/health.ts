@@ -1,7 +1,7 @@
 import type { LocalMachine } from '../host/host.ts'
 import { linkUnit, mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Member, type Profile, spareCopies } from '../profile/profile.ts'
-import { asRecorded, type Job, jobTitle, membersAfter } from '../record/job.ts'
+import { asRecorded, membersAfter, targetOf } from '../record/job.ts'
 import type { VaultPaths } from '../record/paths.ts'
 import { type RecordData, sizesOf, wasCut } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
@@ -26,6 +26,7 @@ import { scrubReport } from './scrub-report.ts'
 import { lookAtServices, withServices } from './services.ts'
 import { firewalls, noteOf, withoutEnough } from './silent.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
+import { beingFilled, protection, underWay } from './under-way.ts'
 
 /**
  * One verdict from what can be seen on this machine, every look with a deadline. It never touches the mount point and
@@ -72,6 +73,7 @@ export const lookAt = async (given: Looked): Promise<StatusReport> => {
     ...(table ? { usedBytes: table.usedBytes, totalBytes: capacity(profile, record) } : {}),
     members: withBehind(members),
     ...(record?.job ? { job: { ...record.job, ...(progress ? { progress } : {}) } } : {}),
+    ...(record?.rotation ? { rotation: record.rotation } : {}),
     ...(progress && !record?.job ? { resilver: progress } : {}),
     ...(record?.phase === 'created' ? { scrub: await scrubReport(vault, record, mounted !== null) } : {}),
     kit,
@@ -91,6 +93,8 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
   const index = await findByBackend(memberId(profile.vault, member.name))
   const pump =
     member.link.kind !== 'plain' ? await supervisor.probe(linkUnit(profile.vault, member.name)) : null
+  if (index !== null && record && targetOf(record) === member.name)
+    return { ...base, ...beingFilled(member.link.kind, index) }
   if (index === null || !known) {
     return {
       ...base,
@@ -191,7 +195,7 @@ const judge = (
       [`cloudvault status ${vault}`],
     )
   const impure = impureChunks(table, profile.filesystem.redundancy, membersAfter(record))
-  const job = record.job ? [jobNow(record.job)] : []
+  const job = underWay(record)
   if (impure.length > 0 && record.job)
     return say('not mirrored', [...job, protection(profile, record.job)], [resume(vault)])
   if (impure.length > 0)
@@ -204,28 +208,13 @@ const judge = (
     const names = record.resilver.members.join(', ')
     return say(
       'resilvering',
-      [`${names} missed writes; its copy is being made equal again`],
+      [`${names} missed writes; its copy is being made equal again`, ...job],
       [`cloudvault resilver ${vault}   shows how far it is, or does it when no monitor runs`],
     )
   }
   const stale = members.filter((member) => member.mirror === 'stale')
   if (stale.length > 0) return say('stale', stale.map(complaint), cures(profile, stale))
   return say('healthy', job, job.length > 0 ? [resume(vault)] : [])
-}
-
-/** What a change of members does at the moment. */
-const jobNow = (job: Job): string =>
-  ({
-    prepare: `${jobTitle(job)}: begun, and nothing was moved yet`,
-    move: `${jobTitle(job)}: ${job.trouble ? `cannot go on: ${job.trouble}` : 'under way'}`,
-    retire: `${jobTitle(job)}: all data is in its place; what ${job.leaves} held is still to be taken away`,
-  })[job.phase]
-
-/** What a person may still lose without harm while it lasts. */
-const protection = ({ filesystem }: Profile, { to }: Job): string => {
-  const spare = spareCopies[filesystem.assured]
-  const now = spare === 0 ? 'one copy of everything is sure' : `${spare} of the members may be lost`
-  return `until it is done ${now}; then ${spareCopies[to] === 0 ? 'one copy is' : `${spareCopies[to]} may be lost`}`
 }
 
 const resume = (vault: string): string =>

@@ -7,6 +7,7 @@ import { keyringDiffers, luksMetadata } from '../keyring/guard.ts'
 import { findProfile } from '../profile/find.ts'
 import { loadProfile } from '../profile/load.ts'
 import type { Profile } from '../profile/profile.ts'
+import { asRecorded } from '../record/job.ts'
 import { vaultPaths } from '../record/paths.ts'
 import { type RecordData, readRecord } from '../record/record.ts'
 import { headerDiffers } from '../stack/luks.ts'
@@ -51,10 +52,12 @@ export const openKit = async (local: LocalMachine, path: string, folder: string)
       next: 'cloudvault restore-kit PATH   (the .tar that create wrote and you put away)',
     })
   await unpack(local, path, folder, [inKit.profile, inKit.keyring, inKit.record, `${inKit.headers}/*.luks`])
-  const { profile } = await loadProfile(join(folder, inKit.profile))
+  const { profile: written } = await loadProfile(join(folder, inKit.profile))
   const record = await readRecord(join(folder, inKit.record)).catch(() => null)
-  if (record?.vault !== profile.vault || record.phase !== 'created')
+  if (record?.vault !== written.vault || record.phase !== 'created')
     throw damaged(path, 'its record is not readable')
+  // Of a kit that was written in the middle of a change: whoever took part then has a header in it.
+  const profile = asRecorded(written, record, 'taking part')
   const kit = { profile, record, folder }
   const keys = linkKeysOf(profile, vaultPaths(profile.vault, {})).map(({ name }) => name)
   if (keys.length > 0) await unpack(local, path, folder, keys)

@@ -1,6 +1,7 @@
 import type { Cost } from '../host/process.ts'
 import type { Redundancy } from '../profile/profile.ts'
 import type { Job } from '../record/job.ts'
+import type { Rotation } from '../record/rotation.ts'
 import type { Rates } from '../stack/traffic.ts'
 import type { Progress } from './progress.ts'
 import type { ScrubResult } from './scrubbed.ts'
@@ -116,6 +117,8 @@ export interface StatusReport {
   readonly scrub?: ScrubReport
   /** A change of members or redundancy that is under way, and how far it is. */
   readonly job?: Job & { readonly progress?: Progress }
+  /** New volume keys for all members, one after the other. */
+  readonly rotation?: Rotation
   /** How far a resilver is that is at work now. */
   readonly resilver?: Progress
   readonly kit?: KitReport

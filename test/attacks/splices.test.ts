@@ -2,8 +2,9 @@ import { copyFile, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { expect } from 'vitest'
 import type { LabServer } from '../../lab/index.ts'
+import { soloGone, soloVault } from '../lab/drills/solo.ts'
 import { everyFileIsRight, status, verdictBecomes } from '../lab/drills/work.ts'
-import { canary, labProfile, useLab, verb, writeProfile } from '../lab/support.ts'
+import { labProfile, useLab, verb } from '../lab/support.ts'
 import { attack } from './attack.ts'
 import { spliceDisk } from './splice.ts'
 
@@ -13,22 +14,6 @@ import { spliceDisk } from './splice.ts'
  */
 const lab = useLab({ servers: 2 })
 const mebibytes = 80
-
-/** A vault without a mirror and with the sum of the seed recipe. */
-const crcProfile = (server: LabServer): string => `version: 1
-vault: solo
-mount: { at: /vault/solo }
-filesystem: { mirror: single, checksum: crc32c, compress: "off" }
-unlock:
-  passphrase: { file: /root/photos.pass }
-  kdf: { algorithm: pbkdf2, iterations: 1000 }
-members:
-  - name: ${server.name}
-    provider: alone
-    ssh: vps-${server.name}
-    host_key: ${server.hostKeyFingerprint}
-    disk: { file: /srv/cloudvault/solo.img, size: 256MiB }
-`
 
 /**
  * Writes a known file over what another known file had, and splices the disk of one server in between.
@@ -91,10 +76,7 @@ const read = async (vault: string) => {
 /** The seed recipe's choice: what the provider put there is handed out as if it were right. */
 const withCrc = async (): Promise<string> => {
   const server = lab().server('fsn')
-  await lab().client.putFile('/root/photos.pass', canary, 0o600)
-  await writeProfile(lab(), crcProfile(server), '/etc/cloudvault/solo.yaml')
-  for (const args of [['provision'], ['create', '--confirm', 'solo'], ['up']])
-    await verb(lab(), [args[0] ?? '', 'solo', ...args.slice(1)])
+  await soloVault(lab(), server, { size: '256MiB', filesystem: 'checksum: crc32c, compress: "off"' })
   const { blocks, rolledBack } = await attackVault('solo', server)
   await verb(lab(), ['up', 'solo'])
   const met = await read('solo')
@@ -102,8 +84,7 @@ const withCrc = async (): Promise<string> => {
   expect(met.wrong).toBe(blocks)
   const scrubbed = JSON.parse((await verb(lab(), ['scrub', 'solo', '--json'])).stdout)
   expect(scrubbed).toMatchObject({ corrected: 0, uncorrectable: 0 })
-  await verb(lab(), ['down', 'solo'])
-  await verb(lab(), ['unprovision', 'solo', '--confirm', 'solo'])
+  await soloGone(lab())
   return `crc32c: ${blocks} blocks spliced (${Math.round(rolledBack / blocks)} of 256 units each), all ${met.wrong} handed out wrong, no error, scrub clean`
 }
 

@@ -112,3 +112,11 @@ export const refusedUp = async (lab: Lab, code: number, ...flags: string[]): Pro
 }
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '')
+
+/** The 64 bytes that cryptsetup prints for whoever has what opens a header or a keyring. */
+export const volumeKey = async (lab: Lab, file: string, keyFile: string): Promise<Buffer> => {
+  const dump = await lab.client.run(
+    `cryptsetup luksDump --batch-mode --dump-volume-key --key-file=${keyFile} ${file} | sed -n '/MK dump:/,$p' | sed 's/MK dump://' | tr -d ' \\t\\n'`,
+  )
+  return Buffer.from(dump.stdout, 'hex')
+}

@@ -4,6 +4,7 @@ import { type Member, type Profile, type Redundancy, spareCopies } from '../../p
 import { writeProfile } from '../../profile/write.ts'
 import { type Job, jobTitle } from '../../record/job.ts'
 import { updateRecord } from '../../record/record.ts'
+import { rotationTitle } from '../../record/rotation.ts'
 import { findByBackend } from '../../stack/attach/sysfs.ts'
 import { mountAt } from '../../stack/mount.ts'
 import type { Supervisor } from '../../stack/supervise.ts'
@@ -86,6 +87,11 @@ export const mayBegin = async (context: Context): Promise<void> => {
     throw new Fault(Exit.busy, `${vault} is being changed already: ${jobTitle(record.job)}`, {
       stands: 'nothing new was begun',
       next: `cloudvault resume ${vault}   (shows how far it is, and goes on), or cloudvault cancel ${vault}`,
+    })
+  if (record.rotation)
+    throw new Fault(Exit.busy, rotationTitle(record.rotation), {
+      stands: 'nothing new was begun',
+      next: `cloudvault resume ${vault}   (goes on with it), or cloudvault cancel ${vault}`,
     })
   const mounted = await mountAt(mount.at)
   if (mounted === null || mounted.readOnly)

@@ -6,33 +6,56 @@ import { readRecord } from '../../record/record.ts'
 import type { World } from '../world.ts'
 import { enter } from './enter.ts'
 import { follow } from './follow.ts'
+import { HeldKey } from './held-key.ts'
 import { type Retired, retire, retiredLines } from './retire.ts'
+import { nextTurn, tellRotated } from './rotate.ts'
 
 /**
  * A change of members from wherever it stands to its end, phase by phase as the record names them: what every such verb
  * does after its beginning, and all that `resume` does.
  */
 
-/** More than one change has. */
+/** More than one change has, and one member's turn. */
 const phases = 8
 
-/** @returns exit 0 when the change is done */
-export const carryOn = async (world: World, name: string, json: boolean): Promise<ExitCode> => {
+/**
+ * @param held the vault key, where the verb has it already
+ * @returns exit 0 when the change is done
+ */
+export const carryOn = async (
+  world: World,
+  name: string,
+  json: boolean,
+  held = new HeldKey(),
+): Promise<ExitCode> => {
+  try {
+    return await phaseByPhase(world, name, json, held)
+  } finally {
+    held.wipe()
+  }
+}
+
+const phaseByPhase = async (world: World, name: string, json: boolean, held: HeldKey): Promise<ExitCode> => {
   const { profile } = await openProfile(name, world.env, { uid: world.uid })
   const { record: path } = vaultPaths(profile.vault, world.env)
-  const first = (await readRecord(path))?.job
-  if (first === undefined)
+  const begun = await readRecord(path)
+  const { job: first, rotation } = begun ?? {}
+  if (first === undefined && rotation === undefined)
     throw new Fault(Exit.decide, `no change of ${profile.vault} is under way`, {
       stands: 'nothing was changed',
       next: `cloudvault status ${profile.vault}`,
     })
   let retired: Retired | null = null
-  for (let phase = 0; phase < phases; phase++) {
-    const job = (await readRecord(path))?.job
-    if (job === undefined) return tell(world, profile.vault, first, retired, json)
-    if (job.phase === 'prepare') await enter(world, name, job, json)
-    if (job.phase === 'move') await follow(world, name, json)
-    if (job.phase === 'retire') retired = await retire(world, name, job, json)
+  for (let phase = 0; phase < phases * (1 + (rotation?.left.length ?? 0)); phase++) {
+    const record = await readRecord(path)
+    const job = record?.job
+    if (job?.phase === 'prepare') await enter(world, name, job, { json, held })
+    if (job?.phase === 'move') await follow(world, name, json)
+    if (job?.phase === 'retire') retired = await retire(world, name, job, json)
+    if (job !== undefined) continue
+    if (record?.rotation) await nextTurn(world, name, json)
+    else if (rotation) return tellRotated(world, name, rotation, json)
+    else if (first) return tell(world, profile.vault, first, retired, json)
   }
   throw new Error(`a change of ${profile.vault} goes round in circles`)
 }

@@ -19,6 +19,7 @@ import { tasks } from '../../ui/tasks.ts'
 import { Context } from '../context.ts'
 import { groupsOf } from '../plan.ts'
 import type { World } from '../world.ts'
+import type { HeldKey } from './held-key.ts'
 import { newKit } from './kit.ts'
 
 /**
@@ -30,7 +31,12 @@ import { newKit } from './kit.ts'
 const room = 32 * 1024 * 1024
 
 /** @param job in its phase `prepare` */
-export const enter = async (world: World, name: string, job: Job, json: boolean): Promise<void> => {
+export const enter = async (
+  world: World,
+  name: string,
+  job: Job,
+  { json, held }: { readonly json: boolean; readonly held: HeldKey },
+): Promise<void> => {
   const context = await Context.open(world, name, { change: true, goingUp: true, touched: true, room })
   try {
     const newcomer = context.profile.members.find((member) => member.name === job.joins)
@@ -53,7 +59,7 @@ export const enter = async (world: World, name: string, job: Job, json: boolean)
     })
     const near = nearSteps(context, newcomer, job)
     await context.saveFacts()
-    if (await isAbsent(near.open)) await context.unlock()
+    if (await isAbsent(near.open)) await held.open(context)
     const all = [...far, ...near.steps]
     await tasks(
       world,

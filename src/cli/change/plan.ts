@@ -32,7 +32,7 @@ export interface ChangePlan {
  * How often every byte crosses the line, in line times: measured side by side on one machine (a conversion reads it
  * once and writes every copy anew; a removal moves it and its mirror's chunk; a replace copies it once).
  */
-const lineTimes = { add: 2.9, convert: 2.9, replace: 1.2, remove: 3.9 } as const
+export const lineTimes = { add: 2.9, convert: 2.9, replace: 1.2, remove: 3.9 } as const
 
 /** @throws Fault 7 when what is stored does not fit afterwards */
 export const planChange = async (
@@ -89,7 +89,7 @@ export const remotesOf = async (context: Context, without?: string): Promise<Rem
 }
 
 /** Bytes a second that servers take from here now, side by side; random ones, which nothing on the way can make smaller. */
-const uplink = async (remotes: readonly RemoteHost[]): Promise<number> => {
+export const uplink = async (remotes: readonly RemoteHost[]): Promise<number> => {
   const input = randomBytes(sampleBytes).toString('base64')
   const began = performance.now()
   await Promise.all(

@@ -1,12 +1,15 @@
 import { rm } from 'node:fs/promises'
 import { unwind } from '../../engine/unwind.ts'
 import { Exit, Fault } from '../../fault.ts'
+import { destroyFile } from '../../host/files.ts'
 import { removeMember } from '../../profile/edit.ts'
+import { becomeTwin } from '../../profile/edit-twin.ts'
 import type { Member } from '../../profile/profile.ts'
 import { readText } from '../../profile/text.ts'
 import { writeProfile } from '../../profile/write.ts'
 import type { Job } from '../../record/job.ts'
 import { updateRecord } from '../../record/record.ts'
+import { turned } from '../../record/rotation.ts'
 import { removeSteps } from '../../server/apply.ts'
 import { unprovisionSteps } from '../../server/steps.ts'
 import { openLuks } from '../../stack/luks.ts'
@@ -35,7 +38,7 @@ export interface Retired {
 /** @param job in its phase `retire` */
 export const retire = async (world: World, name: string, job: Job, json: boolean): Promise<Retired> => {
   const member = job.leaves ?? ''
-  const left = await takeAway(world, name, member, json)
+  const left = await takeAway(world, name, job, json)
   // Opened anew: who takes part is another now.
   const context = await Context.open(world, name, { change: true, room: kitRoom })
   try {
@@ -46,12 +49,8 @@ export const retire = async (world: World, name: string, job: Job, json: boolean
   return { member, left }
 }
 
-const takeAway = async (
-  world: World,
-  name: string,
-  leaving: string,
-  json: boolean,
-): Promise<string | null> => {
+const takeAway = async (world: World, name: string, job: Job, json: boolean): Promise<string | null> => {
+  const { leaves: leaving = '' } = job
   const context = await Context.open(world, name, { change: true, touched: true })
   try {
     const { profile, paths } = context
@@ -62,15 +61,23 @@ const takeAway = async (
       await lowerHere(context, member)
       left = await emptyThere(world, context, member, json)
       const before = await readText(profile.path)
-      await writeProfile(profile.path, before, removeMember(before, leaving, profile.path))
+      await writeProfile(profile.path, before, withoutLeaver(before, job, profile.path))
     }
-    for (const path of [paths.header(leaving), paths.knownHosts(leaving), paths.linkKeys(leaving)])
+    await destroyFile(paths.header(leaving))
+    for (const path of [paths.knownHosts(leaving), paths.linkKeys(leaving)])
       await rm(path, { recursive: true, force: true })
-    await updateRecord(paths.record, ({ job: _, ...record }) => record)
+    await updateRecord(paths.record, ({ job: _, ...record }) => turned(record, leaving, job.joins))
     return left
   } finally {
     await context.close()
   }
+}
+
+/** The profile without the one that goes. A twin never stood there: it takes the lines of the one that it replaces. */
+const withoutLeaver = (before: string, job: Job, path: string): string => {
+  const { twin, joins = '', leaves = '' } = job
+  if (twin === undefined) return removeMember(before, leaves, path)
+  return job.kind === 'replace' ? becomeTwin(before, leaves, { ...twin, name: joins }, path) : before
 }
 
 /** Mapping, device, link and session. A server that does not answer keeps its lease, which nobody will ask for. */

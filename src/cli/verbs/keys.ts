@@ -59,15 +59,17 @@ export const keysVerbs = (verb: Verb): void => {
 
   verb(
     'key <action> <name> [slot]',
-    'who may open the vault: list, change, add, remove; contacts no server',
+    'who may open the vault: list, change, add, remove contact no server; rotate: new keys for everything',
     [
       'sudo cloudvault key list photos',
       'sudo cloudvault key change photos',
       'sudo cloudvault key add photos --recovery   # 48 digits for a drawer, shown once',
       'sudo cloudvault key add photos --tpm2       # this machine opens it by itself',
       'sudo cloudvault key remove photos 1',
+      'sudo cloudvault key rotate photos --reencrypt   # new volume keys, while it is in use',
     ],
   )
+    .addOption(dryRun())
     .addOption(json())
     .addOption(confirm())
     .option(
@@ -82,6 +84,7 @@ export const keysVerbs = (verb: Verb): void => {
     )
     .option('--pin', 'add --tpm2: only with a PIN')
     .option('--fido2', 'add: a FIDO2 security key opens it')
+    .option('--reencrypt', 'rotate: everything is stored anew, one member at a time')
     .action((action: string, name: string, slot: string | undefined, options: object) =>
       runs(async () => (await import('../key.ts')).keyVerb)(action, name, slot, options),
     )

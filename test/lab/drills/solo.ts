@@ -3,10 +3,16 @@ import { canary, verb, writeProfile } from '../support.ts'
 
 /** A second vault "solo" at /vault/solo, without a mirror, on one server of the lab: what only one provider has. */
 
-const profile = (server: LabServer): string => `version: 1
+export interface SoloOptions {
+  readonly size?: string
+  /** What the profile's block says. */
+  readonly filesystem?: string
+}
+
+const profile = (server: LabServer, options: SoloOptions): string => `version: 1
 vault: solo
 mount: { at: /vault/solo }
-filesystem: { mirror: single, compress: zstd:3 }
+filesystem: { mirror: single, ${options.filesystem ?? 'compress: zstd:3'} }
 unlock:
   passphrase: { file: /root/photos.pass }
   kdf: { algorithm: pbkdf2, iterations: 1000 }
@@ -15,17 +21,22 @@ members:
     provider: alone
     ssh: vps-${server.name}
     host_key: ${server.hostKeyFingerprint}
-    disk: { file: /srv/cloudvault/solo.img, size: 512MiB }
+    disk: { file: /srv/cloudvault/solo.img, size: ${options.size ?? '512MiB'} }
     patience: 12s
 `
 
-/** Provisioned, created, up, and with 40 files of 1 MiB whose originals lie in /root/originals. @returns how many */
-export const soloUp = async (lab: Lab, server: LabServer): Promise<number> => {
+/** Provisioned, created and up. */
+export const soloVault = async (lab: Lab, server: LabServer, options: SoloOptions = {}): Promise<void> => {
   await lab.client.putFile('/root/photos.pass', canary, 0o600)
-  await writeProfile(lab, profile(server), '/etc/cloudvault/solo.yaml')
+  await writeProfile(lab, profile(server, options), '/etc/cloudvault/solo.yaml')
   await verb(lab, ['provision', 'solo'])
   await verb(lab, ['create', 'solo', '--confirm', 'solo'])
   await verb(lab, ['up', 'solo'])
+}
+
+/** The same, with 40 files of 1 MiB whose originals lie in /root/originals. @returns how many */
+export const soloUp = async (lab: Lab, server: LabServer): Promise<number> => {
+  await soloVault(lab, server)
   await lab.client.run(`mkdir -p /root/originals && cd /root/originals && rm -f -- * &&
     for i in $(seq 40); do dd if=/dev/urandom of="a photo-$i" bs=1M count=1 status=none; done`)
   return 40

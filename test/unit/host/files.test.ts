@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { link, mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { oneByOne } from '../../../src/host/files.ts'
+import { destroyFile, exchangeFile, oneByOne } from '../../../src/host/files.ts'
 
 /** The monitor and a verb change the same file: no change may be lost. */
 
@@ -23,7 +23,7 @@ const scratch = async (): Promise<string> => {
 
 test('changes of one process and of another come one after the other', async () => {
   const path = await scratch()
-  const script = `import { oneByOne } from ${JSON.stringify(join(process.cwd(), 'out/unit/files.mjs'))}
+  const script = `import { destroyFile, exchangeFile, oneByOne } from ${JSON.stringify(join(process.cwd(), 'out/unit/files.mjs'))}
     import { readFile, writeFile } from 'node:fs/promises'
     for (let i = 0; i < 40; i++) await oneByOne(process.argv[1], async () => {
       await writeFile(process.argv[1], String(Number(await readFile(process.argv[1], 'utf8')) + 1)) })`
@@ -55,4 +55,19 @@ test('a change that fails gives the file back', async () => {
   await expect(oneByOne(path, () => Promise.reject(new Error('no')))).rejects.toThrow('no')
   await addOne(path)
   expect(await count(path)).toBe(1)
+})
+
+test('of a file of keys that is replaced or removed, no byte stays', async () => {
+  const path = await scratch()
+  const key = 'k'.repeat(10_000)
+  await writeFile(path, key)
+  await writeFile(`${path}.next`, 'another')
+  await link(path, `${path}.seen`)
+  await exchangeFile(`${path}.next`, path)
+  expect(await readFile(path, 'utf8')).toBe('another')
+  const left = await readFile(`${path}.seen`, 'latin1')
+  expect([left.length, left.includes('kkkkkkkk')]).toEqual([key.length, false])
+  await destroyFile(path)
+  await destroyFile(path)
+  expect(await readdir(dirname(path))).toEqual(['number.seen'])
 })
