@@ -66,8 +66,8 @@ export const reversed = (job: Job): Job | null => {
   if (kind === 'add' || kind === 'replace') {
     if (joins === undefined) return null
     const held = kind === 'add' && (phase === 'move' || job.joining === true)
-    const kept = job.twin ? { twin: job.twin } : {}
-    return { kind: 'remove', phase: held ? 'move' : 'retire', leaves: joins, ...back, ...kept }
+    const twin = job.twin ? { twin: job.twin } : {}
+    return { kind: 'remove', phase: held ? 'move' : 'retire', leaves: joins, ...back, ...twin }
   }
   return { kind: 'convert', phase: 'move', ...(leaves === undefined ? {} : { regrows: leaves }), ...back }
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { reversed } from '../../../src/cli/cancel.ts'
 import { parseProfile } from '../../../src/profile/load.ts'
 import { asRecorded, isJob, type Job, unknownMembers, unnamedMembers } from '../../../src/record/job.ts'
 import type { RecordData } from '../../../src/record/record.ts'
@@ -47,8 +48,10 @@ describe('a twin', () => {
   })
 
   it('is still known when it goes again after a cancel', () => {
-    const { joins: _, ...rest } = job
-    const back = record(['fsn', 'gra'], { job: { ...rest, kind: 'remove', phase: 'retire', leaves: 'fsn2' } })
+    const taken = reversed(job)
+    if (taken === null) throw new Error('not to be taken back')
+    expect(taken).toMatchObject({ kind: 'remove', phase: 'retire', leaves: 'fsn2' })
+    const back = record(['fsn', 'gra'], { job: taken })
     expect(names(back, 'touched')).toEqual(['fsn', 'fsn2', 'gra'])
     expect(names(back)).toEqual(['fsn', 'gra'])
   })
