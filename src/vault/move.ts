@@ -12,7 +12,7 @@ import {
   withStale,
 } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
-import { convert, makeRoom } from '../stack/balance.ts'
+import { convert, endedByOthers, makeRoom } from '../stack/balance.ts'
 import { impureChunks, readChunkTable, readSuperblock, syncCommand } from '../stack/btrfs.ts'
 import { memberRecord } from '../stack/identify.ts'
 import { removeDevice } from '../stack/leave.ts'
@@ -97,7 +97,9 @@ const move = async (work: Work): Promise<void> => {
   await regrown(work)
   await converted(work)
   if (kind === 'remove' && leaves !== undefined) return removeMember(work, leaves)
-  await updateRecord(work.vault.paths.record, ({ job: _, ...rest }) => rest)
+  await updateRecord(work.vault.paths.record, ({ job, ...rest }) =>
+    job === undefined || job.since === work.job.since ? rest : { ...rest, job },
+  )
 }
 
 /** Where a removal was taken back, the one that stays gets back all of its device. */
@@ -106,11 +108,17 @@ const regrown = async ({ vault, record, job }: Work): Promise<void> => {
   if (devid !== undefined) await resizeToFull(vault.local, vault.profile.mount.at, devid)
 }
 
-/** What the record says now: `resume --limit` may change it at any time. */
+/**
+ * What the record says now: `resume --limit` may change it at any time.
+ * @throws Fault 6 when something else is wanted now: while nothing but waiting happens, nobody else could say so
+ */
 const limitOf =
-  ({ vault }: Work) =>
-  async (): Promise<number | null> =>
-    (await readRecord(vault.paths.record))?.job?.limit ?? null
+  ({ vault, job }: Work) =>
+  async (): Promise<number | null> => {
+    const now = (await readRecord(vault.paths.record))?.job
+    if (now?.since === job.since) return now.limit ?? null
+    throw endedByOthers(jobTitle(job))
+  }
 
 /** @throws Fault 7 when something is still stored in the old way at the end */
 const converted = async (work: Work): Promise<void> => {
@@ -195,7 +203,8 @@ const replaceMember = async (work: Work): Promise<void> => {
       signal,
       seen: async (share) => {
         seen(progressOf('copy', { began, share, done: 0, corrected: 0 }))
-        await speed.set(await limitOf(work)())
+        // Given up, the kernel is told so, and its copy ends.
+        await speed.set(await limitOf(work)().catch(() => null))
       },
     }).finally(() => speed.putBack())
   }
