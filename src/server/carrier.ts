@@ -55,12 +55,12 @@ const textsOf = (site: Site): readonly (readonly [path: string, text: string])[]
   if (link.kind === 'tls') return [[linkFile, tlsUnit(site, link)]]
   if (link.kind === 'ipsec')
     return [
-      [linkFile, ipsecUnit(site)],
+      [linkFile, ipsecUnit(site, link)],
       [`${etc}/ipsec.sh`, ipsecServerScript(site, link)],
     ]
   if (link.kind !== 'wireguard') return []
   return [
-    [linkFile, wireguardUnit(site)],
+    [linkFile, wireguardUnit(site, link)],
     [`${etc}/wireguard.sh`, wireguardScript(site, link)],
   ]
 }

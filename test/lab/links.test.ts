@@ -74,6 +74,14 @@ const replaceLink = async (server: LabServer, start: string): Promise<void> => {
 const mendLink = (server: LabServer) =>
   server.run(`rm -r /etc/systemd/system/cv-photos-${server.name}-link.service.d && systemctl daemon-reload`)
 
+/** How much the far end of a link may do, as systemd counts it, from 0 to 10. */
+const exposure = async (server: LabServer): Promise<number> => {
+  const argv = ['systemd-analyze', 'security', '--no-pager', `cv-photos-${server.name}-link.service`]
+  const said = (await server.run(argv, { allowFail: true })).stdout
+  console.log(/.*Overall exposure level.*/.exec(said)?.[0])
+  return Number(/Overall exposure level for \S+: ([\d.]+)/.exec(said)?.[1])
+}
+
 /** `up` refuses with exit 5, says why, and leaves nothing. */
 const untrusted = async (why: RegExp): Promise<void> => {
   const { stderr } = await verb(lab(), ['up', 'photos'], 5)
@@ -168,6 +176,7 @@ describe('WireGuard, over IPv4 and over IPv6', () => {
       expect(open).toBe('')
       expect((await lab().bystander?.reach(server.address, 10809))?.reach).not.toBe('open')
     }
+    expect(await exposure(fsn())).toBeLessThan(2)
     const { address } = lab().client
     const { worstMs } = await writeDuring(lab(), async () => {
       await lab().client.setAddress('10.77.0.55')
@@ -219,6 +228,7 @@ describe('IPsec, over IPv4 and over IPv6', () => {
     )
     expect((await stranger?.reach(server, 10809))?.reach).toBe('silent')
     await stranger?.run(`ip addr del ${client}/128 dev eth0`)
+    expect(await exposure(fsn())).toBeLessThan(2)
     expect((await status(lab())).verdict).toBe('healthy')
     await verb(lab(), ['down', 'photos'])
   })

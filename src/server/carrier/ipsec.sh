@@ -92,10 +92,13 @@ connections {
 include $folder/secret
 CONFIG
   cp "$secret" "$folder/secret" || die 4 "cannot read $secret"
+  # The key is given to it later; its configuration and its socket are its user's.
+  [ "$side" = client ] || { chown cloudvault: "$folder" "$folder/strongswan.conf"; } || die 4 "cannot hand $folder over"
 }
 
 run() {
   command -v charon-systemd >/dev/null || die 3 'there is no charon-systemd'
+  ! grep -q libipsec "$folder/strongswan.conf" || [ -w /dev/net/tun ] || die 3 '/dev/net/tun cannot be opened (udev gives it mode 0666)'
   exec charon-systemd
 }
 

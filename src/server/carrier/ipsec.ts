@@ -2,9 +2,9 @@ import { shellLine } from '../../host/quote.ts'
 import { memberId, tunnelOf } from '../../names.ts'
 import type { LinkOf } from '../../profile/profile.ts'
 import { idlePort } from '../firewall/firewall.ts'
-import { sessionScriptPath } from '../session.ts'
 import { placeOf, type Site } from '../site.ts'
 import script from './ipsec.sh'
+import { tunnelUnit } from './unit.ts'
 
 /**
  * IKEv2 and ESP by a strongSwan of our own, beside any other that may be there: by the kernel where it has ESP, by
@@ -61,47 +61,6 @@ export const ipsecServerScript = (site: Site, link: LinkOf<'ipsec'>): string => 
   })
 }
 
-export const ipsecUnit = (site: Site): string => {
-  const { id, run, etc } = placeOf(site)
-  const tunnel = `/bin/sh ${etc}/ipsec.sh`
-  return `# Made by cloudvault; changed and removed by it.
-[Unit]
-Description=cloudvault IPsec tunnel of vault ${site.vault}, member ${site.member.name}
-ConditionPathExists=${run}/lease
-StartLimitIntervalSec=60
-StartLimitBurst=5
-
-[Service]
-Type=exec
-ExecStartPre=+${sessionScriptPath} shield ${id}
-ExecStartPre=+${tunnel} prepare
-ExecStart=${tunnel} run
-ExecStartPost=+${tunnel} up
-ExecStopPost=+${tunnel} down
-KillMode=control-group
-TimeoutStartSec=30
-TimeoutStopSec=10
-Restart=on-failure
-RestartSec=1
-NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_NET_RAW
-AmbientCapabilities=
-ProtectSystem=strict
-ReadWritePaths=/run
-PrivateTmp=yes
-ProtectHome=yes
-ProtectHostname=yes
-ProtectClock=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-DevicePolicy=closed
-DeviceAllow=/dev/net/tun rw
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-`
-}
+/** charon gives rights up by itself, and ends when it may not: capset is among the privileged calls. */
+export const ipsecUnit = (site: Site, link: LinkOf<'ipsec'>): string =>
+  tunnelUnit(site, 'IPsec', 'ipsec.sh', link.port, ['SystemCallFilter=@system-service'])

@@ -4,6 +4,7 @@ import type { LinkOf } from '../../profile/profile.ts'
 import { hardening } from '../hardening.ts'
 import { sessionScriptPath } from '../session.ts'
 import { placeOf, type Site } from '../site.ts'
+import { carrierUnit } from './unit.ts'
 
 /**
  * stunnel before the export's unix socket: TLS 1.3, and nobody in without the key or a certificate. The export itself
@@ -16,36 +17,17 @@ export const tlsUnit = (site: Site, link: LinkOf<'tls'>): string => {
   const rights = low
     ? ['CapabilityBoundingSet=CAP_NET_BIND_SERVICE', 'AmbientCapabilities=CAP_NET_BIND_SERVICE']
     : ['PrivateUsers=yes']
-  return `# Made by cloudvault; changed and removed by it.
-[Unit]
-Description=cloudvault TLS link of vault ${site.vault}, member ${site.member.name}
-ConditionPathExists=${run}/lease
-StartLimitIntervalSec=60
-StartLimitBurst=5
-
-[Service]
-Type=exec
-ExecStartPre=+${sessionScriptPath} shield ${id}
-ExecStart=stunnel ${run}/link.conf
-ExecStartPost=+${sessionScriptPath} linked ${id}
-${farLinkFiles(link)
-  .map((file) => `LoadCredential=${file}:${etc}/${file}`)
-  .join('\n')}
-User=${serverUser}
-Group=${serverUser}
-UMask=0077
-KillMode=control-group
-TimeoutStartSec=30
-TimeoutStopSec=10
-Restart=on-failure
-RestartSec=1
-${hardening
-  .filter((line) => !low || !/^(CapabilityBoundingSet|AmbientCapabilities)=/.test(line))
-  .concat(rights)
-  .join('\n')}
-ProtectHome=yes
-PrivateDevices=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-ReadWritePaths=${run}
-`
+  return carrierUnit(site, 'TLS link', [
+    `ExecStart=stunnel ${run}/link.conf`,
+    `ExecStartPost=+${sessionScriptPath} linked ${id}`,
+    ...farLinkFiles(link).map((file) => `LoadCredential=${file}:${etc}/${file}`),
+    `User=${serverUser}`,
+    `Group=${serverUser}`,
+    ...hardening.filter((line) => !low || !/^(CapabilityBoundingSet|AmbientCapabilities)=/.test(line)),
+    ...rights,
+    'ProtectHome=yes',
+    'PrivateDevices=yes',
+    'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6',
+    `ReadWritePaths=${run}`,
+  ])
 }

@@ -1,5 +1,5 @@
 # One end of a WireGuard tunnel, the same on a client and on a server. Above this line stand its facts:
-#   device private public shared listen endpoint own peer namespace ready
+#   device private public shared listen endpoint own peer namespace folder ready
 # `prepare` takes away what a dead one left, `run` is the engine in the foreground, `up` gives it keys and addresses,
 # `down` takes all of it away; `stay` is all of that together. It ends in the namespace, where one is named.
 # Exit: 0 ok, 3 neither the kernel nor wireguard-go can do it, 4 it does not come up.
@@ -16,6 +16,7 @@ run() {
     while :; do sleep 3600; done
   fi
   command -v wireguard-go >/dev/null || die 3 'the kernel has no WireGuard, and there is no wireguard-go'
+  [ -w /dev/net/tun ] || die 3 '/dev/net/tun cannot be opened (udev gives it mode 0666)'
   exec wireguard-go -f "$device"
 }
 
@@ -61,6 +62,7 @@ roam() {
 prepare() {
   modprobe -q wireguard 2>/dev/null || modprobe -q tun 2>/dev/null
   down
+  [ -z "$folder" ] || { rm -rf "$folder" && mkdir "$folder" && chown cloudvault: "$folder"; } || die 4 "cannot make $folder"
 }
 
 stay() {

@@ -2,8 +2,8 @@ import type { Host } from '../../host/host.ts'
 import { shellLine } from '../../host/quote.ts'
 import { tunnelOf } from '../../names.ts'
 import type { LinkOf } from '../../profile/profile.ts'
-import { sessionScriptPath } from '../session.ts'
 import { placeOf, type Site } from '../site.ts'
+import { tunnelUnit } from './unit.ts'
 import script from './wireguard.sh'
 
 /**
@@ -26,14 +26,16 @@ export interface TunnelEnd {
   readonly own: string
   readonly peer: string
   readonly namespace?: string
+  /** Folder for the engine's own socket, where it is another user's. */
+  readonly folder?: string
   /** Made when the tunnel is there. */
   readonly ready: string
 }
 
 /** The script with its facts at the top. */
 export const tunnelScript = (end: TunnelEnd): string => {
-  const { listen = '', endpoint = '', namespace = '' } = end
-  const facts = { ...end, listen: `${listen}`, endpoint, namespace }
+  const { listen = '', endpoint = '', namespace = '', folder = '' } = end
+  const facts = { ...end, listen: `${listen}`, endpoint, namespace, folder }
   const lines = Object.entries(facts).map(
     ([key, value]) => `${key}=${value === '' ? '' : shellLine([value])}`,
   )
@@ -52,57 +54,16 @@ export const wireguardScript = (site: Site, link: LinkOf<'wireguard'>): string =
     own: server,
     peer: client,
     namespace: id,
+    folder: `${run}/wireguard`,
     ready: `${run}/tunnel`,
   })
 }
 
-/** The engine is confined; that it gets its keys and address is done from outside (with +). */
-export const wireguardUnit = (site: Site): string => {
-  const { id, run, etc } = placeOf(site)
-  const tunnel = `/bin/sh ${etc}/wireguard.sh`
-  return `# Made by cloudvault; changed and removed by it.
-[Unit]
-Description=cloudvault WireGuard tunnel of vault ${site.vault}, member ${site.member.name}
-ConditionPathExists=${run}/lease
-StartLimitIntervalSec=60
-StartLimitBurst=5
-
-[Service]
-Type=exec
-ExecStartPre=+${sessionScriptPath} shield ${id}
-ExecStartPre=+${tunnel} prepare
-ExecStart=${tunnel} run
-ExecStartPost=+${tunnel} up
-ExecStopPost=+${tunnel} down
-KillMode=control-group
-TimeoutStartSec=30
-TimeoutStopSec=10
-Restart=on-failure
-RestartSec=1
-NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_NET_ADMIN
-AmbientCapabilities=
-ProtectSystem=strict
-ReadWritePaths=/run
-PrivateTmp=yes
-ProtectHome=yes
-ProtectHostname=yes
-ProtectClock=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectProc=invisible
-DevicePolicy=closed
-DeviceAllow=/dev/net/tun rw
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-`
-}
+/** What `wg` talks to is a socket in /run/wireguard: there the unit sees a folder of its own (-: once that is made). */
+export const wireguardUnit = (site: Site, link: LinkOf<'wireguard'>): string =>
+  tunnelUnit(site, 'WireGuard', 'wireguard.sh', link.port, [
+    `BindPaths=-${placeOf(site).run}/wireguard:/run/wireguard`,
+  ])
 
 /** wireguard-go is needed only where the kernel cannot do it. */
 export const kernelHasWireguard = async (host: Host): Promise<boolean> => {

@@ -7,9 +7,9 @@ import { perform } from '../../../src/engine/action.ts'
 import { LocalHost } from '../../../src/host/local.ts'
 import { tunnelOf } from '../../../src/names.ts'
 import { vaultPaths } from '../../../src/record/paths.ts'
-import { ipsecServerScript } from '../../../src/server/carrier/ipsec.ts'
+import { ipsecServerScript, ipsecUnit } from '../../../src/server/carrier/ipsec.ts'
 import { tlsUnit } from '../../../src/server/carrier/tls.ts'
-import { wireguardScript } from '../../../src/server/carrier/wireguard.ts'
+import { wireguardScript, wireguardUnit } from '../../../src/server/carrier/wireguard.ts'
 import { carrierPrograms, carrierStep } from '../../../src/server/carrier.ts'
 import { exportText, unitText } from '../../../src/server/export.ts'
 import { openingOf } from '../../../src/server/firewall/firewall.ts'
@@ -109,6 +109,26 @@ describe('the far end of a WireGuard tunnel', () => {
     expect(text).toContain(`\nown=${server}\npeer=${client}\n`)
     expect(text).toContain('\nendpoint=\n')
     expect((await new LocalHost(process.env).run({ argv: ['sh', '-n'], input: text })).code).toBe(0)
+  })
+
+  test.each([
+    [51820, 'CAP_NET_ADMIN'],
+    [443, 'CAP_NET_ADMIN CAP_NET_BIND_SERVICE'],
+  ])('its engine on port %i is no root, and has the right %s alone', async (port, rights) => {
+    const where = await site(scriptedHost('fsn', []), { member: { link: tunnel } })
+    const texts = [
+      wireguardUnit(where, { kind: 'wireguard', port }),
+      ipsecUnit(where, { kind: 'ipsec', port, clients: [] }),
+    ]
+    for (const text of texts) {
+      expect(text).toContain('User=cloudvault\n')
+      expect(text.match(/^CapabilityBoundingSet=.*$/gm)).toEqual([`CapabilityBoundingSet=${rights}`])
+      expect(text.match(/^AmbientCapabilities=.*$/gm)).toEqual([`AmbientCapabilities=${rights}`])
+      expect(text).toContain('ConditionPathExists=/run/cloudvault/cv-photos-fsn/lease')
+      expect(text).not.toContain('[Install]')
+    }
+    // charon gives up rights by a call that the others may not make.
+    expect(texts.map((text) => text.includes('SystemCallFilter=~@privileged'))).toEqual([true, false])
   })
 
   test('wireguard-go is asked for only where the kernel has none', async () => {
