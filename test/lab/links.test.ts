@@ -33,11 +33,11 @@ const profile = (first: string, second: string): Promise<string> =>
     ],
   })
 
-/** Files with a canary in them, in the vault, and all of them right when read back. */
+/** A file with a canary in it, and one that cannot be compressed: as many bytes pass. All right when read back. */
 const writeCanary = async (): Promise<void> => {
   const fill = 'yes canary-in-a-file | head -c 2000000'
   await lab().client.run(
-    `${fill} > /vault/photos/c-$$ && sync -f /vault/photos && sha256sum /vault/photos/c-* >> /tmp/sums`,
+    `${fill} > /vault/photos/c-$$ && head -c 2000000 /dev/urandom > /vault/photos/c-$$-noise && sync -f /vault/photos && sha256sum /vault/photos/c-* >> /tmp/sums`,
   )
   await everyFileIsRight(lab())
 }
