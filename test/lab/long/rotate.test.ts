@@ -5,7 +5,7 @@ import { nothingLeft, useLab, verb, volumeKey } from '../support.ts'
 
 /**
  * New keys for everything, while somebody writes: killed in the middle, gone on with, and then tried on what the
- * providers really have on their disks. (The canary rotates keys on every push, and is not killed.)
+ * providers really have on their disks.
  */
 const lab = useLab({ servers: 2 })
 const state = '/var/lib/cloudvault/photos'
