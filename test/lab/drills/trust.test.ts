@@ -26,9 +26,9 @@ const sums = (): Promise<string[]> =>
     lab().servers.map(async (server) => (await server.run(`sha256sum < ${disk}`)).stdout.slice(0, 64)),
   )
 
-/** What this machine knows of the vault, in one sum; the lock and the log are no knowledge. */
+/** What this machine knows of the vault, in one sum; the lock, the log and the receipt, which every `up` writes, are no knowledge. */
 const knowledge = async (): Promise<string> => {
-  const files = 'find . -type f ! -name lock ! -name "*.log" | sort | xargs sha256sum'
+  const files = 'find . -type f ! -name lock ! -name receipt.json ! -name "*.log" | sort | xargs sha256sum'
   return (await lab().client.run(`cd ${state} && ${files} | sha256sum`)).stdout
 }
 
