@@ -26,13 +26,13 @@ const worst: readonly Kind[] = ['fail', 'SIGKILL']
 const milder: readonly Kind[] = ['hang', 'SIGINT', 'SIGTERM']
 
 /**
- * Failures and SIGKILL at a third of the points, what is milder at a sixth; then the other points in the same order. So a
- * machine that is too slow for all of it leaves out what is worth least. Which third, the seed says.
+ * Failures and SIGKILL at a sixth of the points, then at a third; what is milder at a sixth; then the other points in the
+ * same order. So a machine that is too slow for all of it leaves out what is worth least. Which points, the seed says.
  */
 export const everyKind = (...verbs: readonly Verb[]): Loop[] => {
   const all = (kinds: readonly Kind[], of: number): Loop[] =>
     kinds.flatMap((kind) => verbs.map((verb) => ({ aim: { verb, kind }, of })))
-  return [...all(worst, 3), ...all(milder, 6), ...all([...worst, ...milder], 1)]
+  return [...all(worst, 6), ...all(worst, 3), ...all(milder, 6), ...all([...worst, ...milder], 1)]
 }
 
 const outfile = 'out/drivers/loops.mjs'
@@ -86,7 +86,7 @@ export const judged = (looped: Looped, verbs: readonly Verb[]): string => {
   expect(looped.surprises).toEqual([])
   for (const verb of verbs)
     for (const kind of worst)
-      expect(looped.points[verb]?.[kind]?.[0] ?? 0, `${verb} ${kind}`).toBeGreaterThan(4)
+      expect(looped.points[verb]?.[kind]?.[0] ?? 0, `${verb} ${kind}`).toBeGreaterThan(2)
   const late = verbs.flatMap((verb) =>
     [...worst, ...milder].filter((kind) => !looped.points[verb]?.[kind]).map((kind) => `${verb} ${kind}`),
   )
