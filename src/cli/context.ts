@@ -128,11 +128,13 @@ export class Context {
   /**
    * Sessions whose nonce the receipt has lost, asked back from the servers: they are ours when the holder is us.
    * A server that does not answer now is met again, and told of, by the step that needs it.
-   * @param which `attached`: a session without a device is better taken anew
+   * @param which `attached`: one without a device is better taken anew; `every`: whatever the receipt says, for new nonces
    */
-  async adoptSessions(which: 'attached' | 'all'): Promise<void> {
+  async adoptSessions(which: 'attached' | 'all' | 'every'): Promise<void> {
     const { profile, receipt, vault } = this
-    const lost = profile.members.filter(({ name }) => receipt.state(`session ${name}`) === null)
+    const lost = profile.members.filter(
+      ({ name }) => which === 'every' || receipt.state(`session ${name}`) === null,
+    )
     await Promise.all(
       lost.map(async ({ name }) => {
         if (which === 'attached' && (await findByBackend(memberId(profile.vault, name))) === null) return

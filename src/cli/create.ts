@@ -49,6 +49,7 @@ export const createVerb = async (world: World, name: string, options: CreateOpti
     const [away] = context.unreachable.values()
     if (away) throw away.with({ stands: 'nothing was changed' })
     if (finishing && !options.dryRun) {
+      await context.adoptSessions('every')
       await takeDown(world, context, 'all')
       return await finish(world, context, kitFolder, options.json === true)
     }
@@ -120,8 +121,8 @@ const takeDown = async (world: World, context: Context, which: 'opened' | 'all')
     takeDown: null,
   }).steps.filter((step) => which === 'all' || !/^(kernel|session|link|attach)\b/.test(step.name))
   const ours = (step: Step): boolean => !step.shared || receipt.state(step.name) !== null
-  const { failures } = await unwind(steps, { receipt, perform: world.perform, observe: () => {} }, ours)
-  if (failures[0]) throw failures[0].error
+  const left = await unwind(steps, { receipt, perform: world.perform, observe: () => {} }, ours)
+  if (left.failures[0]) throw unfinished(profile.vault, left.failures[0].error, left)
 }
 
 /** Also the keys of a vault whose record was lost: they would be made anew, and with them gone, it would be gone. */
