@@ -132,11 +132,9 @@ export class Context {
    */
   async adoptSessions(which: 'attached' | 'all' | 'every'): Promise<void> {
     const { profile, receipt, vault } = this
-    const lost = profile.members.filter(
-      ({ name }) => which === 'every' || receipt.state(`session ${name}`) === null,
-    )
     await Promise.all(
-      lost.map(async ({ name }) => {
+      profile.members.map(async ({ name }) => {
+        if (which !== 'every' && receipt.state(`session ${name}`) !== null) return
         if (which === 'attached' && (await findByBackend(memberId(profile.vault, name))) === null) return
         const found = await showSession(vault.server(name), profile.vault, name).catch(() => null)
         if (found?.held && found.holder === vault.holder) this.#facts.nonces.set(name, found.nonce)
