@@ -171,7 +171,7 @@ const everyCreate = async (kind: Kind): Promise<void> => {
   const found = await left()
   // What cannot be taken down again stays and is told; that the next run goes on from there, the next run shows.
   const clean: Judge = async (_, said) => {
-    if (said.includes('still standing: ')) return ''
+    if (/still (standing: |mounted)/.test(said)) return ''
     const now = await left()
     return now === '' || now === found ? '' : `left ${now}`
   }
