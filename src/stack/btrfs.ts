@@ -98,6 +98,8 @@ export interface ChunkTable {
   readonly usedBytes: number
   /** With every copy counted: what a scrub reads. */
   readonly diskBytes: number
+  /** What is given to chunks for that, with every copy counted. */
+  readonly givenBytes: number
   /** Bytes of data and metadata (each counted once) by how they are stored: "data raid1". */
   readonly stored: Readonly<Record<string, number>>
 }
@@ -112,13 +114,14 @@ export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
       const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
       const used = Number(await readFile(join(folder, 'bytes_used'), 'utf8'))
       const disk = Number(await readFile(join(folder, 'disk_used'), 'utf8'))
+      const given = Number(await readFile(join(folder, 'disk_total'), 'utf8'))
       const stored = await Promise.all(
         names.map(async (name) => {
           const bytes = await readFile(join(folder, name, 'used_bytes'), 'utf8').catch(() => '0') // gone meanwhile
           return [`${kind} ${name}`, Number(bytes)] as const
         }),
       )
-      return { kind, names, used, disk, stored }
+      return { kind, names, used, disk, given, stored }
     }),
   )
   const of = (kind: string): readonly string[] => kinds.find((entry) => entry.kind === kind)?.names ?? []
@@ -128,6 +131,7 @@ export const readChunkTable = async (fsid: string): Promise<ChunkTable> => {
     system: of('system'),
     usedBytes: kinds.reduce((sum, entry) => sum + entry.used, 0),
     diskBytes: kinds.reduce((sum, entry) => sum + entry.disk, 0),
+    givenBytes: kinds.reduce((sum, entry) => sum + entry.given, 0),
     stored: Object.fromEntries(kinds.flatMap((entry) => entry.stored)),
   }
 }

@@ -17,6 +17,8 @@ export interface Leaving extends Pace {
   readonly device: number
   /** Where its chunks lie; null when it does not answer, and then no limit is kept: everything has a copy less until it is gone. */
   readonly extents: () => Promise<readonly Extent[] | null>
+  /** How much of the chunks is used, 0 to 1: the rest of them is not moved. */
+  readonly filled: () => Promise<number>
 }
 
 /** @throws Fault 7 when the others have no room for it */
@@ -48,10 +50,11 @@ const chunkByChunk = async (local: Host, leaving: Leaving): Promise<boolean> => 
   while ((await leaving.limit()) !== null) {
     const last = await lastChunk(leaving)
     if (last === null) return true
+    const moved = last.length * (await leaving.filled())
     const began = performance.now()
     const argv = ['btrfs', 'filesystem', 'resize', `${leaving.device}:${last.start}`, leaving.at]
     await run(local, leaving, argv, leaving)
-    await pause(last.length, began, leaving)
+    await pause(moved, began, leaving)
   }
   return false
 }

@@ -157,6 +157,10 @@ const removeMember = async (work: Work, member: string): Promise<void> => {
     await removeDevice(vault.local, {
       ...{ at: vault.profile.mount.at, device, signal, limit: limitOf(work) },
       extents: async () => ((await known(true)) === null ? null : readExtents(vault, device, signal)),
+      filled: async () => {
+        const { diskBytes, givenBytes } = await readChunkTable(record.fsid)
+        return diskBytes / Math.max(1, givenBytes)
+      },
       look: async () => {
         const left = await allocated()
         if (all === null || left === null) return

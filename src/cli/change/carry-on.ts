@@ -49,6 +49,7 @@ const phaseByPhase = async (world: World, name: string, json: boolean, held: Hel
   for (let phase = 0; phase < phases * (1 + (rotation?.left.length ?? 0)); phase++) {
     const record = await readRecord(path)
     const job = record?.job
+    if (first && job && !rotation && job.since !== first.since) throw givenUp(profile.vault, first, job)
     if (job?.phase === 'prepare') await enter(world, name, job, { json, held })
     if (job?.phase === 'move') await follow(world, name, json)
     if (job?.phase === 'retire') retired = await retire(world, name, job, json)
@@ -59,6 +60,13 @@ const phaseByPhase = async (world: World, name: string, json: boolean, held: Hel
   }
   throw new Error(`a change of ${profile.vault} goes round in circles`)
 }
+
+/** Whoever gave it up goes on with the way back; two at it would be in each other's way. */
+const givenUp = (vault: string, first: Job, now: Job): Fault =>
+  new Fault(Exit.busy, `${jobTitle(first)} was given up by somebody else`, {
+    stands: `${jobTitle(now)} is under way instead`,
+    next: `cloudvault status ${vault}`,
+  })
 
 const tell = async (
   world: World,

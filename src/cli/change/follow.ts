@@ -25,9 +25,11 @@ export const follow = async (world: World, name: string, json: boolean): Promise
     const { vault, supervisor, paths, profile } = context
     await forgetTrouble(context)
     const show = progressLines(world, json)
+    let followed: string | undefined
     for (let look = 0; look < looks; look++) {
       const job = (await readRecord(paths.record))?.job
-      if (job?.phase !== 'move') return
+      if (job?.phase !== 'move' || job.since !== (followed ?? job.since)) return
+      followed = job.since
       const why = job.trouble ?? (await cannotMove(vault, supervisor))
       if (why !== null) throw stuck(profile.vault, job, why)
       const watched = (await supervisor.probe(monitorUnit(profile.vault))).is === 'present'

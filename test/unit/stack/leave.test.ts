@@ -26,6 +26,7 @@ const machine = (starts: readonly number[] | null) => {
   }
   const work = (limit: Leaving['limit']): Leaving => ({
     ...{ at: '/m', device: 3, signal: never, limit, look: async () => {} },
+    filled: async () => 0.5,
     extents: async () => left?.map((start) => ({ start, length: 100 * MiB })) ?? null,
   })
   const done = () => host.lines.filter((line) => !line.includes('cancel'))

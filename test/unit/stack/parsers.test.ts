@@ -180,6 +180,7 @@ describe('the chunk table', () => {
     metadata: ['raid1'],
     system: ['raid1'],
     diskBytes: 0,
+    givenBytes: 0,
     usedBytes: 0,
     stored: {},
   }
@@ -189,7 +190,15 @@ describe('the chunk table', () => {
   test('a vault of one member keeps metadata twice', () =>
     expect(
       impureChunks(
-        { data: ['single'], metadata: ['dup'], system: ['dup'], diskBytes: 0, usedBytes: 0, stored: {} },
+        {
+          data: ['single'],
+          metadata: ['dup'],
+          system: ['dup'],
+          diskBytes: 0,
+          givenBytes: 0,
+          usedBytes: 0,
+          stored: {},
+        },
         'single',
         1,
       ),
