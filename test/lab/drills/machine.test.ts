@@ -79,6 +79,19 @@ const enableByPrompt = async (): Promise<void> => {
   await client.run(`! grep -rqs '${canary}' /etc /var/lib/systemd /var/lib/cloudvault /run/systemd`)
 }
 
+/** The timer waits for its night; what it would start then is started by hand. @returns what was seen */
+const scrubbedByTimer = async (): Promise<string> => {
+  const { client } = lab()
+  const before = (await status(lab())).scrub
+  expect(Date.parse(before?.nextAt ?? '')).toBeGreaterThan(Date.now())
+  const waits = await client.run('systemctl list-timers --all | grep cloudvault-scrub-photos.timer')
+  expect(waits.stdout).toContain('cv-photos-scrub.service')
+  await client.run('systemctl start cv-photos-scrub.service', { deadlineMs: 600_000 })
+  const history = (await status(lab())).scrub?.history ?? []
+  expect(history.length).toBe((before?.history?.length ?? 0) + 1)
+  return `the timer's service scrubbed, the next time on ${before?.nextAt?.slice(0, 10)}`
+}
+
 const disable = async (): Promise<void> => {
   const { client } = lab()
   await verb(lab(), ['disable', 'photos'])
@@ -102,9 +115,11 @@ drill(36, lab, async () => {
   const enabled = await rebootInUse('two')
   await verdictBecomes(lab(), 'healthy', 240)
   const files = await everyFileIsRight(lab())
+  const scrubbed = await scrubbedByTimer()
   await disable()
+  await lab().client.run('! { systemctl list-timers --all; ls /var/lib/systemd/timers; } | grep photos')
   const took = (run: { seconds: number }): string => `${run.seconds.toFixed(0)} s`
-  return `two reboots while two programs wrote, taken down with proof before the network went: brought up by hand in ${took(byHand)}, enabled in ${took(enabled)} and up again by itself; ${files} files right`
+  return `two reboots while two programs wrote, taken down with proof before the network went: brought up by hand in ${took(byHand)}, enabled in ${took(enabled)} and up again by itself; ${files} files right; ${scrubbed}`
 })
 
 /** Longer than patience (12 s here), than the kernel's timeout for a request, than SSH's keepalives. */

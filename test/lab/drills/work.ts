@@ -46,7 +46,12 @@ export const status = async (lab: Lab) =>
     readonly verdict: string
     readonly why: readonly string[]
     readonly next: readonly string[]
-    readonly scrub?: { readonly state: string; readonly next?: string; readonly history?: readonly unknown[] }
+    readonly job?: { readonly kind: string; readonly phase: string }
+    readonly scrub?: {
+      readonly state: string
+      readonly nextAt?: string
+      readonly history?: readonly unknown[]
+    }
     readonly members: readonly {
       readonly name: string
       readonly mirror: string
@@ -114,4 +119,27 @@ export const everyFileIsRight = async (lab: Lab): Promise<number> => {
     deadlineMs: 300_000,
   })
   return Number((await lab.client.run('wc -l < /tmp/sums')).stdout)
+}
+
+/**
+ * Waits until the kernel works for a btrfs command like this one, and kills that command, the verb that waits for it and
+ * the monitor; not the shells around them.
+ */
+export const killWhile = async (lab: Lab, command: string): Promise<void> => {
+  await movesWith(lab, command)
+  await lab.client.run(`for p in /proc/[0-9]*; do
+    case "$(cat $p/comm 2>/dev/null)" in node*|btrfs) ;; *) continue;; esac
+    tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -qE 'cloudvault.js (replace|redundancy|resume|monitor)|${command}' && kill -9 \${p#/proc/}
+    done; true`)
+}
+
+/**
+ * Waits until a program of cloudvault, or a btrfs command that the kernel works for, is there that looks like this: a
+ * pattern, because btrfs cuts its own words to pieces while it reads them.
+ */
+export const movesWith = async (lab: Lab, command: string): Promise<void> => {
+  await lab.client.run(
+    `i=0; until pgrep -ax 'btrfs|node.*' | grep -q '${command}'; do i=$((i+1)); [ $i -lt 600 ] || { pgrep -a . ; exit 1; }; sleep 0.1; done`,
+    { deadlineMs: 400_000 },
+  )
 }

@@ -21,7 +21,7 @@ import type { Profile } from '../../../src/profile/profile.ts'
 import { testWorld } from '../support/world.ts'
 
 /**
- * Around the device: there is none here (test/lab/keys.test.ts has one). What a device would do is done by hand with
+ * Around the device: there is none here (test/lab/long/keys.test.ts has one). What a device would do is done by hand with
  * the real cryptsetup, on a real keyring.
  */
 const real = new LocalHost(process.env)

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { Lab } from '../../lab/index.ts'
-import { everyFileIsRight, stillWhole, vaultAtRest } from './drills/work.ts'
-import { canary, nothingLeft, useLab, verb } from './support.ts'
+import type { Lab } from '../../../lab/index.ts'
+import { everyFileIsRight, stillWhole, vaultAtRest } from '../drills/work.ts'
+import { canary, nothingLeft, useLab, verb } from '../support.ts'
 
 /** Who may open it, and what lies elsewhere: the escrow copies with the providers, the TPM2 of this machine. */
 const lab = useLab({ servers: 2 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { copyPhotos, everyFileIsRight, rightAlone, status, vaultUp, writeDuring } from './drills/work.ts'
-import { nothingLeft, useLab, verb } from './support.ts'
+import { copyPhotos, everyFileIsRight, rightAlone, status, vaultUp, writeDuring } from '../drills/work.ts'
+import { nothingLeft, useLab, verb } from '../support.ts'
 
 /**
  * A member gets another size while somebody writes: larger, smaller, and killed on the way. Sizes are compared at every
