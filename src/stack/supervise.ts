@@ -65,7 +65,9 @@ const systemdSupervisor = (local: Host): Supervisor => ({
           ],
           ...untouched,
           `--description=cloudvault: ${name.replace(/^cv-/, '')}`,
-          ...['--property=StartLimitIntervalSec=0', '--property=LimitCORE=0', '--', ...argv],
+          // Sockets and logs that it makes are root's alone.
+          ...['--property=StartLimitIntervalSec=0', '--property=LimitCORE=0', '--property=UMask=0077'],
+          ...['--', ...argv],
         ],
       },
     },

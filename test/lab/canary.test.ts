@@ -2,14 +2,16 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { LabServer, Result } from '../../lab/index.ts'
-import { canary, labProfile, useLab, verb } from './support.ts'
+import { program } from '../../src/cli/program.ts'
+import { canary, labProfile, useLab, verb, volumeKey } from './support.ts'
 
 /**
  * Secrets are where they belong and nowhere else. Every verb is run, failures included, while all processes are watched
  * on the client and on both servers; then everything that was seen, said and written is searched for the passphrases,
- * the keys and the shared key of a link. gra's login user may run the session script as root, and nothing else.
+ * the keys and the shared key of a link. Which verbs there are, the program itself says: one that is not run here fails.
+ * In the end gra's login user may run the session script as root, and nothing else.
  */
-const lab = useLab({ servers: 2 })
+const lab = useLab({ servers: 2, init: 'systemd' })
 
 const [changed, wrong, typed] = ['canary-changed-91ab44', 'canary-wrong-7720fe', 'canary-typed-c3d9e1']
 const state = '/var/lib/cloudvault/photos'
@@ -17,6 +19,11 @@ const drivers = () => `${lab().client.repository}/test/lab/drivers`
 /** Where secrets may be: what the person keeps them in, and what the test does. */
 const allowed = ['/root/photos.pass', '/root/secrets/', '/root/watch']
 const outputs: string[] = []
+/** "up", "key rotate". */
+const ran = new Set<string>()
+const noteRun = ([word = '', action = '']: readonly string[]): void => {
+  ran.add(word === 'key' ? `key ${action}` : word)
+}
 const needles = new Map<string, string>()
 
 const sh = (script: string, input?: string): Promise<Result> =>
@@ -26,6 +33,7 @@ const passphrase = (text: string) => lab().client.putFile('/root/photos.pass', t
 /** A verb, all that it said kept. */
 const run = async (code: number, ...args: string[]): Promise<Result> => {
   const result = await verb(lab(), args, code)
+  noteRun(args)
   outputs.push(result.stdout, result.stderr)
   return result
 }
@@ -33,7 +41,14 @@ const run = async (code: number, ...args: string[]): Promise<Result> => {
 /** One whose exit code says nothing here. */
 const runAnyhow = async (...args: string[]): Promise<void> => {
   const { stdout, stderr } = await lab().client.cloudvault(args)
+  noteRun(args)
   outputs.push(stdout, stderr)
+}
+
+/** One that shows a secret once, on purpose: what it said is not kept. */
+const runForSecret = async (...args: string[]): Promise<string> => {
+  noteRun(args)
+  return (await verb(lab(), args)).stdout
 }
 
 /** On both kinds of machine, from now on. */
@@ -58,14 +73,6 @@ const secret = (name: string, bytes: Buffer): void => {
   for (const [form, value] of Object.entries(forms)) needles.set(`${name}.${form}`, value.toString('hex'))
 }
 
-/** The 64 bytes that cryptsetup prints for whoever has the passphrase. */
-const volumeKey = async (file: string, keyFile: string): Promise<Buffer> => {
-  const dump = await sh(
-    `cryptsetup luksDump --batch-mode --dump-volume-key --key-file=${keyFile} ${file} | sed -n '/MK dump:/,$p' | sed 's/MK dump://' | tr -d ' \\t\\n'`,
-  )
-  return Buffer.from(dump.stdout, 'hex')
-}
-
 beforeAll(async () => {
   await watch()
   const disk = '    disk: { file: /srv/cloudvault/photos.img, size: 256MiB }\n    link: ssh'
@@ -81,6 +88,21 @@ beforeAll(async () => {
 describe('every verb', () => {
   test('before there is a vault', async () => {
     await run(0, 'check', 'photos')
+    await run(0, 'schema')
+    const server = 'name=fsn,ssh=vps-fsn,provider=hetzner,size=1GiB'
+    await run(
+      5, // its host key is not known
+      'init',
+      'other',
+      '--member',
+      server,
+      '--at',
+      '/vault/other',
+      '--passphrase',
+      'file:/root/photos.pass',
+      '--print',
+    )
+    await runAnyhow('lab', 'status')
     await run(0, 'provision', 'photos')
     await runAnyhow('up', 'photos')
     await passphrase(canary)
@@ -91,11 +113,38 @@ describe('every verb', () => {
     await run(0, 'create', 'photos', '--confirm', 'photos', '--json')
   }, 900_000)
 
+  /** A newcomer that is provisioned, gets keys and joins, and one that leaves: both are in every turn of `key rotate`. */
+  test('what changes members, sizes, the boot and all keys', async () => {
+    await lab().client.putFile('/root/secrets/wrong', wrong, 0o600)
+    await run(0, 'up', 'photos')
+    await sh('echo secret > /vault/photos/file && sync -f /vault/photos')
+    await keysNow('before', ['fsn', 'gra'])
+    const nobody = 'name=hel,ssh=root@127.0.0.1:1,provider=nobody,size=256MiB'
+    await run(4, 'add-mirror', 'photos', '--member', nobody, '--yes')
+    await run(4, 'replace', 'photos', 'gra', '--with', nobody, '--yes')
+    await run(0, 'remove-mirror', 'photos', 'gra', '--mirror', 'single', '--dry-run')
+    await run(0, 'redundancy', 'photos', 'single', '--dry-run')
+    await run(0, 'resize', 'photos', 'fsn', '300MiB', '--dry-run')
+    await run(7, 'resume', 'photos')
+    await run(7, 'cancel', 'photos')
+    await run(6, 'unprovision', 'photos', 'gra', '--confirm', 'photos')
+    await run(0, 'enable', 'photos')
+    await run(0, 'disable', 'photos')
+    const rotate = ['key', 'rotate', 'photos', '--reencrypt', '--confirm', 'photos']
+    await run(9, ...rotate, '--passphrase', 'file:/root/secrets/wrong')
+    await run(0, ...rotate)
+    const sheet = await runForSecret('escrow', 'photos')
+    secret('escrow', Buffer.from(/^key +(\S+)$/m.exec(sheet)?.[1] ?? 'no key in the sheet'))
+    await lab().client.putFile('/root/secrets/sheet', sheet, 0o600)
+    await run(0, 'restore-kit', '--sheet', '/root/secrets/sheet', '--dry-run')
+    await run(0, 'down', 'photos')
+  }, 1_200_000)
+
   test('a login user who may run the session script and nothing else is enough from now on', async () => {
     await lab()
       .server('gra')
       .run("echo 'ops ALL=(root) NOPASSWD: /usr/local/lib/cloudvault/session' > /etc/sudoers.d/ops")
-    const refused = await run(3, 'provision', 'photos', 'gra')
+    const refused = await run(3, 'provision', 'photos', 'gra2')
     expect(refused.stderr).toContain('may not use sudo without a password')
   })
 
@@ -112,11 +161,9 @@ describe('every verb', () => {
           .stdout,
       )
       .toBe('')
-    await sh('echo secret > /vault/photos/file && sync -f /vault/photos')
     await run(0, 'status', 'photos')
     await run(0, 'status', 'photos', '--json')
     await lab().client.putFile('/root/secrets/new', changed, 0o600)
-    await lab().client.putFile('/root/secrets/wrong', wrong, 0o600)
     await run(0, 'key', 'list', 'photos')
     await run(
       9,
@@ -130,11 +177,13 @@ describe('every verb', () => {
     )
     await run(0, 'key', 'change', 'photos', '--new', 'file:/root/secrets/new')
     await passphrase(changed)
-    // Shown once, on purpose: that one output is not kept.
-    const recovery = JSON.parse((await verb(lab(), ['key', 'add', 'photos', '--recovery', '--json'])).stdout)
-      .recovery as string
+    const added = await runForSecret('key', 'add', 'photos', '--recovery', '--json')
+    const recovery = JSON.parse(added).recovery as string
     expect(recovery.length).toBeGreaterThan(40)
     secret('recovery', Buffer.from(recovery))
+    const slot = JSON.parse(added).slots.find(({ kind }: { kind: string }) => kind === 'recovery')
+      .number as number
+    await run(0, 'key', 'remove', 'photos', `${slot}`, '--confirm', 'photos')
     await run(0, 'kit', 'photos', '--to', '/root/usb')
     await run(0, 'scrub', 'photos')
     await runAnyhow('resilver', 'photos')
@@ -179,7 +228,36 @@ describe('every verb', () => {
     expect((await sh('ls /core* /root/core* 2>/dev/null; true')).stdout).toBe('')
     await lab().client.putFile('/etc/cloudvault/photos.yaml', profile, 0o600)
   }, 600_000)
+
+  test('that there is', async () => {
+    const refused = await run(2, 'key', 'nothing', 'photos')
+    ran.delete('key nothing')
+    const actions = /is not one of (.*)/.exec(refused.stderr)?.[1]?.split(', ') ?? []
+    const all = program.commands.map((command) => command.name()).filter((name) => name !== 'key')
+    // `up` starts it.
+    if ((await sh("grep -aPc 'monitor\\x00/etc/cloudvault/photos.yaml' /root/watch.seen")).stdout !== '0\n')
+      ran.add('monitor')
+    expect(ran).toEqual(new Set([...all, ...actions.map((action) => `key ${action}`)]))
+  })
 })
+
+/** The vault key, every volume key and the shared key of gra's link, as they are at this moment. */
+const keysNow = async (when: string, members: readonly string[]): Promise<void> => {
+  await sh('umask 077; mkdir -p /root/secrets')
+  const key = await volumeKey(lab(), `${state}/keys.luks`, '/root/photos.pass')
+  expect(key.length).toBe(64)
+  await sh('umask 077; base64 -d > /root/secrets/vault.key', key.toString('base64'))
+  secret(`vault-key-${when}`, key)
+  for (const name of members)
+    secret(
+      `volume-key-${name}`,
+      await volumeKey(lab(), `${state}/headers/${name}.luks`, '/root/secrets/vault.key'),
+    )
+  const file = `${state}/links/${members[1]}/tls.psk`
+  const psk = /:([0-9a-f]{64})/.exec((await sh(`cat ${file}`)).stdout)?.[1] ?? ''
+  expect(psk).not.toBe('')
+  secret(`shared-key-${when}`, Buffer.from(psk, 'hex'))
+}
 
 /** All needles, as find-secrets.pl takes them. */
 const needleText = (): string => [...needles].map(([name, hex]) => `${name} ${hex}\n`).join('')
@@ -222,7 +300,7 @@ const leaks = async (): Promise<string[]> => {
       // Its half of the shared key is there, for root alone.
       const hits = await found(server, places, [
         '/root/watch',
-        '/etc/cloudvault/cv-photos-gra/',
+        '/etc/cloudvault/cv-photos-gra2/',
         '/var/lib/apt',
         '/var/lib/dpkg',
         '/srv/apt',
@@ -246,16 +324,7 @@ test('secrets are where they belong and nowhere else', async () => {
   await passphrase(changed)
   for (const [name, text] of Object.entries({ passphrase: canary, changed, wrong, typed }))
     secret(name, Buffer.from(text))
-  await sh('mkdir -p /root/secrets')
-  const key = await volumeKey(`${state}/keys.luks`, '/root/photos.pass')
-  expect(key.length).toBe(64)
-  await sh('umask 077; base64 -d > /root/secrets/vault.key', key.toString('base64'))
-  secret('vault-key', key)
-  for (const name of ['fsn', 'gra'])
-    secret(`volume-key-${name}`, await volumeKey(`${state}/headers/${name}.luks`, '/root/secrets/vault.key'))
-  const psk = /:([0-9a-f]{64})/.exec((await sh(`cat ${state}/links/gra/tls.psk`)).stdout)?.[1] ?? ''
-  expect(psk).not.toBe('')
-  secret('shared-key', Buffer.from(psk, 'hex'))
+  await keysNow('now', ['fsn2', 'gra2'])
   await sh('touch /root/watch.stop; sleep 1')
   for (const server of lab().servers) await server.run('touch /root/watch.stop; sleep 1')
   const passes = Number(/passes (\d+)/.exec((await sh('tail -c 100 /root/watch.seen')).stdout)?.[1])
@@ -271,18 +340,18 @@ test('and this search finds what it looks for', async () => {
   await lab()
     .server('gra')
     .run('cat > /var/tmp/planted', {
-      input: `x${[...needles].find(([name]) => name === 'vault-key.raw')?.[1]}`,
+      input: `x${[...needles].find(([name]) => name === 'vault-key-now.raw')?.[1]}`,
     })
   await lab()
     .server('fsn')
     .run('perl -e "print pack(q(H*), <STDIN>)" > /srv/cloudvault/planted', {
-      input: needles.get('vault-key.raw') ?? '',
+      input: needles.get('vault-key-now.raw') ?? '',
     })
   outputs.push(`the passphrase is ${canary}`)
   const hits = await leaks()
   for (const hit of [
-    'gra: vault-key.hex in /var/tmp/planted',
-    'fsn: vault-key.raw in /srv/cloudvault/planted',
+    'gra: vault-key-now.hex in /var/tmp/planted',
+    'fsn: vault-key-now.raw in /srv/cloudvault/planted',
     'passphrase.raw was printed',
     'wrong.raw in /root/watch.seen',
     'typed.raw in /root/watch.seen',
