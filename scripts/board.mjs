@@ -3,7 +3,8 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build, nodePackages, run, say, systemPackages } from './lib.mjs'
 
-const cell = (words) => words.replaceAll('|', '\\|')
+/** Words of one line: a table has no other. */
+const cell = (words) => words.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|')
 
 /** Where each board has its things, and what stands in its docs between the number and the result. */
 export const boards = {

@@ -20,11 +20,12 @@ beforeAll(async () => {
   await verb(lab(), ['down', 'photos'])
 }, 900_000)
 
+/** What the error says, without what was done before it. */
 const lineOf = (said: string): string =>
   said
     .split('\n')
-    .find((line) => line.includes('✖'))
-    ?.trim() ?? said
+    .findLast((line) => /^[x✖] /.test(line))
+    ?.slice(2) ?? said
 
 attack(2, lab, async () => {
   const [own, other] = [`${state}/headers/fsn.luks`, `${state}/headers/gra.luks`]

@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { measured } from '../lab/drills/home.ts'
 import { vaultUp } from '../lab/drills/work.ts'
@@ -177,7 +178,7 @@ attack(24, lab, async () => {
   await gra().run(
     'mv /root/release /etc/os-release; cd /etc/cloudvault && for d in cv-*; do [ "$d" = cv-photos-gra ] || rmdir "$d"; done',
   )
-  return `provision, up, status and down did their work, the terminal got no escape of the server's; an error shows "${shown.slice(0, 60)}"; nothing was executed`
+  return `provision, up, status and down did their work, the terminal got no escape of the server's; an error shows "${[...stripVTControlCharacters(shown)].slice(0, 60).join('')}"; nothing was executed`
 })
 
 const etc = '/etc/cloudvault/cv-photos-gra'
