@@ -38,7 +38,7 @@ const keyOf = async (folder: string, member: string): Promise<Buffer> => {
   return volumeKey(lab(), `${headers}/${member}.luks`, '/root/vault.key')
 }
 
-/** The verb and the monitor end with SIGKILL as soon as data moves. */
+/** The verb and the monitor end with SIGKILL as soon as data moves; not the shell that starts the monitor again. */
 const killedInTheMiddle = async (args: readonly string[]): Promise<void> => {
   const running = lab().client.start(lab().client.cloudvaultArgv(args))
   let over = false
@@ -48,7 +48,7 @@ const killedInTheMiddle = async (args: readonly string[]): Promise<void> => {
   const moving = `grep -q '"phase": "move"' ${state}/record.json`
   for (let looks = 0; looks < 1500 && !over; looks++)
     if ((await lab().client.run(moving, { allowFail: true })).code === 0) break
-  await lab().client.run('kill -9 $(pgrep -f "[c]loudvault.js (key rotate|monitor)")')
+  await lab().client.run('kill -9 $(pgrep -f "^[^ ]*node [^ ]*[c]loudvault.js (key rotate|monitor)")')
   expect((await ended).code).not.toBe(0)
 }
 

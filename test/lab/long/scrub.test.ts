@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { everyFileIsRight, status, vaultUp, verdictBecomes } from './drills/work.ts'
-import { nothingLeft, useLab, verb } from './support.ts'
+import { everyFileIsRight, status, vaultUp, verdictBecomes } from '../drills/work.ts'
+import { nothingLeft, useLab, verb } from '../support.ts'
 
 /**
  * A scrub that people can work beside: limited, told to go faster while it runs, followed by a second one, remembered
