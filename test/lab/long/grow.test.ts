@@ -12,9 +12,19 @@ import { leftOnServer, nothingLeft, useLab, verb } from '../support.ts'
 const lab = useLab({ servers: 4 })
 
 /** A change that goes on while the test looks at it; killed or not, how it ended is nobody's business here. */
-const begun = (args: readonly string[]): { readonly over: () => Promise<unknown> } => {
-  const running = lab().client.start(lab().client.cloudvaultArgv(args))
-  return { over: () => running.wait() }
+const begun = (args: readonly string[]) => lab().client.start(lab().client.cloudvaultArgv(args))
+
+/** Begun, and killed with SIGKILL while the kernel works for that command. */
+const cutOff = async (args: readonly string[], command: string): Promise<void> => {
+  const running = begun(args)
+  await killWhile(lab(), command)
+  await running.wait()
+}
+
+/** Nothing of the vault is on a server that takes no part. */
+const emptied = async (name: string): Promise<void> => {
+  const { stdout } = await lab().server(name).run('ls /srv/cloudvault /etc/cloudvault 2>&1; true')
+  expect(stdout).not.toMatch(/photos/)
 }
 
 const ended = (): Promise<void> =>
@@ -37,15 +47,13 @@ const givenUp = async (args: readonly string[], command: string, newcomer?: stri
   const running = begun(args)
   await movesWith(lab(), command)
   await verb(lab(), ['cancel', 'photos', '--yes'])
-  await running.over()
+  await running.wait()
   const report = await status(lab())
   expect(report.job).toBeUndefined()
   await verdictBecomes(lab(), 'healthy', 120)
   expect(await members()).toEqual(before)
   expect(await profile()).toBe(was)
-  if (newcomer === undefined) return
-  const { stdout } = await lab().server(newcomer).run('ls /srv/cloudvault /etc/cloudvault 2>&1; true')
-  expect(stdout).not.toMatch(/photos/)
+  if (newcomer !== undefined) await emptied(newcomer)
 }
 
 const profile = async (): Promise<string> => lab().client.readFile('/etc/cloudvault/photos.yaml')
@@ -114,7 +122,7 @@ describe('a vault whose members change while it is in use', () => {
       await expect.poll(limits, { timeout: 60_000 }).toBe('2097152')
       seen.push(await rateTo('waw', 5))
       await verb(lab(), ['cancel', 'photos', '--yes'])
-      await Promise.all([running.over(), following.over()])
+      await Promise.all([running.wait(), following.wait()])
     }
     await look()
     console.log(`copied at ${seen.map((rate) => `${(rate / 2 ** 20).toFixed(2)} MiB/s`).join(', then at ')}`)
@@ -129,37 +137,31 @@ describe('a vault whose members change while it is in use', () => {
     timeout: 900_000,
   }, async () => {
     await whileWriting('replace', async () => {
-      const running = begun(['replace', 'photos', 'hel', ...joins('waw', '--with'), '--limit', '2MiB'])
-      await killWhile(lab(), 'replace start')
-      await running.over()
+      await cutOff(
+        ['replace', 'photos', 'hel', ...joins('waw', '--with'), '--limit', '2MiB'],
+        'replace start',
+      )
       // The kernel goes on with it; whoever follows it is another one now.
-      const second = begun(['resume', 'photos'])
-      await killWhile(lab(), 'cloudvault.js monitor')
-      await second.over()
+      await cutOff(['resume', 'photos'], 'cloudvault.js monitor')
       await resumed('--limit', 'off')
     })
     expect(await limits()).toBe('0')
     await verdictBecomes(lab(), 'healthy', 240)
     expect(await members()).toEqual(['fsn', 'gra', 'waw'])
     expect(await leftOnServer(lab().server('hel'))).toEqual([])
-    const left = await lab().server('hel').run('ls /srv/cloudvault /etc/cloudvault 2>&1; true')
-    expect(left.stdout).not.toMatch(/photos/)
+    await emptied('hel')
   })
 
   test('every block once less and once more, killed at metadata and at data', {
     timeout: 900_000,
   }, async () => {
     await whileWriting('less and more', async () => {
-      const less = begun(['redundancy', 'photos', 'raid1', '--confirm', 'photos', '--limit', '512KiB'])
-      await killWhile(lab(), 'mconvert.raid1.soft')
-      await less.over()
+      const less = ['redundancy', 'photos', 'raid1', '--confirm', 'photos', '--limit', '512KiB']
+      await cutOff(less, 'mconvert.raid1.soft')
       await resumed('--limit', 'off')
-      const more = begun(['redundancy', 'photos', 'raid1c3', '--yes', '--limit', '512KiB'])
-      await killWhile(lab(), 'mconvert.raid1c3')
-      await more.over()
-      const again = begun(['resume', 'photos'])
-      await killWhile(lab(), 'dconvert.raid1c3')
-      await again.over()
+      const more = ['redundancy', 'photos', 'raid1c3', '--yes', '--limit', '512KiB']
+      await cutOff(more, 'mconvert.raid1c3')
+      await cutOff(['resume', 'photos'], 'dconvert.raid1c3')
       await resumed('--limit', 'off')
     })
     expect((await status(lab())).verdict).toBe('healthy')
