@@ -24,6 +24,11 @@ const underWay = 900_000
 const secondsToFinish = 7 * 24 * 3600
 /** On a busy machine the first figures come late; until then it says "no stats available". */
 const secondsToBegin = 60
+/**
+ * btrfs-progs first reads what the program of the scrub has noted, and asks the kernel afterwards whether one is at work
+ * (cmds/scrub.c): of one that ends between the two it says "interrupted", until that program has noted the end.
+ */
+const secondsToNoteTheEnd = 30
 
 export interface ScrubOptions {
   /** Go on where an earlier one was cut off, if one was; its counts are in the result. */
@@ -42,11 +47,15 @@ export const scrub = async (
   await must(local, syncCommand(at).argv, syncCommand(at).deadline)
   await stopScrub(local, at)
   await begin(local, at, options.resume === true)
+  let interrupted = 0
   for (let second = 0; second < secondsToFinish; second++) {
-    const state = await scrubState(local, at)
+    const text = await scrubStatus(local, at)
+    const state = parseScrub(text)
     options.seen(state)
     const begins = state.status === 'none' && second < secondsToBegin
-    if (state.status !== 'running' && !begins) return state
+    interrupted = /^Status:\s+interrupted$/m.test(text) ? interrupted + 1 : 0
+    const ends = interrupted > 0 && interrupted < secondsToNoteTheEnd
+    if (state.status !== 'running' && !begins && !ends) return state
     if (signal.aborted) {
       throw new Fault(Exit.interrupted, 'stopped watching', {
         stands: 'the scrub goes on in the kernel',
@@ -81,12 +90,12 @@ const aside =
 
 const started = (...words: string[]): string[] => ['sh', '-c', aside, 'scrub', ...words]
 
-const scrubState = async (local: Host, at: string): Promise<ScrubState> => {
+const scrubStatus = async (local: Host, at: string): Promise<string> => {
   const argv = ['btrfs', 'scrub', 'status', '-R', at]
   // It opens the mount point: while a member is silent that waits, and the scrub goes on all the same.
   const output = await local.run({ argv, deadline: underWay })
   if (output.code !== 0) throw commandFailed(local.name, argv, output)
-  return parseScrub(output.stdout)
+  return output.stdout
 }
 
 /** `btrfs scrub status -R`: one counter a line, summed over all devices (btrfs-progs has no JSON for it). */
@@ -94,9 +103,8 @@ export const parseScrub = (text: string): ScrubState => {
   const count = (name: string): number =>
     Number(new RegExp(`^\\s*${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0)
   const word = /^Status:\s+(\S+)/m.exec(text)?.[1] ?? 'none'
-  const status = word === 'running' || word === 'finished' ? word : word === 'none' ? 'none' : 'aborted'
   return {
-    status,
+    status: word === 'running' || word === 'finished' || word === 'none' ? word : 'aborted',
     bytes: count('data_bytes_scrubbed') + count('tree_bytes_scrubbed'),
     corrected: count('corrected_errors'),
     uncorrectable: count('uncorrectable_errors'),

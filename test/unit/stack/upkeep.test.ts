@@ -1,12 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { LocalHost } from '../../../src/host/local.ts'
 import { stopBalance } from '../../../src/stack/balance.ts'
 import { parseReplace } from '../../../src/stack/replace.ts'
 import { scrub } from '../../../src/stack/scrub.ts'
 import { scriptedHost } from '../support/scripted-host.ts'
+
+vi.mock('node:timers/promises', () => ({ setTimeout: () => Promise.resolve() }))
 
 /** What btrfs-progs 6.2 answers around scrub and balance, and what we make of it. */
 
@@ -33,6 +35,14 @@ test('whatever runs is ended before a scrub begins; "no stats" at the beginning 
   const state = await scrub(host, '/m', never, { seen: () => {} })
   expect(state).toEqual({ status: 'finished', bytes: 8192, corrected: 3, uncorrectable: 0 })
   expect(verbs(host)).toEqual(['sync', 'cancel', 'start', 'status', 'status'])
+})
+
+test('"interrupted" of one that has just ended is asked again; of one that was cut off it is believed', async () => {
+  const cutOff = 'Status:           interrupted\n\tdata_bytes_scrubbed: 4096\n\tcorrected_errors: 2\n'
+  const ending = await scrub(machine({ states: [cutOff, cutOff, finished] }), '/m', never, { seen: () => {} })
+  expect(ending).toMatchObject({ status: 'finished', corrected: 3 })
+  const killed = await scrub(machine({ states: Array(40).fill(cutOff) }), '/m', never, { seen: () => {} })
+  expect(killed).toMatchObject({ status: 'aborted', corrected: 2 })
 })
 
 test('one that was cut off is resumed; when there is none, a new one is begun', async () => {
