@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { link, mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { link, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { destroyFile, exchangeFile, oneByOne } from '../../../src/host/files.ts'
+import { scratch } from '../support/scratch.ts'
 
 /** The monitor and a verb change the same file: no change may be lost. */
 
@@ -15,14 +15,14 @@ const addOne = (path: string): Promise<void> =>
     await new Promise((resolve) => setTimeout(resolve, 2))
     await writeFile(path, `${before + 1}`)
   })
-const scratch = async (): Promise<string> => {
-  const path = join(await mkdtemp(join(tmpdir(), 'cv-files-')), 'number')
+const number = async (): Promise<string> => {
+  const path = join(await scratch(), 'number')
   await writeFile(path, '0')
   return path
 }
 
 test('changes of one process and of another come one after the other', async () => {
-  const path = await scratch()
+  const path = await number()
   const script = `import { destroyFile, exchangeFile, oneByOne } from ${JSON.stringify(join(process.cwd(), 'out/unit/files.mjs'))}
     import { readFile, writeFile } from 'node:fs/promises'
     for (let i = 0; i < 40; i++) await oneByOne(process.argv[1], async () => {
@@ -41,7 +41,7 @@ test('changes of one process and of another come one after the other', async () 
 })
 
 test('what a killed process left is in nobody’s way for long', async () => {
-  const path = await scratch()
+  const path = await number()
   await writeFile(`${path}.changing`, '')
   const old = new Date(Date.now() - 60_000)
   await utimes(`${path}.changing`, old, old)
@@ -51,14 +51,14 @@ test('what a killed process left is in nobody’s way for long', async () => {
 })
 
 test('a change that fails gives the file back', async () => {
-  const path = await scratch()
+  const path = await number()
   await expect(oneByOne(path, () => Promise.reject(new Error('no')))).rejects.toThrow('no')
   await addOne(path)
   expect(await count(path)).toBe(1)
 })
 
 test('of a file of keys that is replaced or removed, no byte stays', async () => {
-  const path = await scratch()
+  const path = await number()
   const key = 'k'.repeat(10_000)
   await writeFile(path, key)
   await writeFile(`${path}.next`, 'another')

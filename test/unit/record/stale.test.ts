@@ -1,5 +1,3 @@
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import {
@@ -9,6 +7,7 @@ import {
   withStale,
   writeRecord,
 } from '../../../src/record/record.ts'
+import { scratch } from '../support/scratch.ts'
 
 const record: RecordData = {
   schema: 'cloudvault.record/1',
@@ -22,7 +21,7 @@ const record: RecordData = {
 }
 
 test('members that fall silent in the same moment are all noted', async () => {
-  const path = join(await mkdtemp(join(tmpdir(), 'cv-record-')), 'record.json')
+  const path = join(await scratch(), 'record.json')
   await writeRecord(path, record)
   const names = ['fsn', 'gra', 'hel', 'waw']
   await Promise.all(names.map((name) => updateRecord(path, (now) => withStale(now, [name]))))
@@ -30,7 +29,7 @@ test('members that fall silent in the same moment are all noted', async () => {
 })
 
 test('a change that fails does not stop the next one', async () => {
-  const path = join(await mkdtemp(join(tmpdir(), 'cv-record-')), 'record.json')
+  const path = join(await scratch(), 'record.json')
   await expect(updateRecord(path, (now) => now)).rejects.toMatchObject({ exit: 3 })
   await writeRecord(path, record)
   await updateRecord(path, (now) => withStale(now, ['fsn']))

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, realpath } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { endHolders, holdersOf, mappedFiles } from '../../../src/stack/holders.ts'
+import { scratch } from '../support/scratch.ts'
 
 const program = async (script: string, cwd: string) => {
   const child = spawn('sh', ['-c', `${script}echo ready; exec sleep 60`], { cwd })
@@ -11,11 +10,9 @@ const program = async (script: string, cwd: string) => {
   return child
 }
 
-const folder = async (): Promise<string> => realpath(await mkdtemp(join(tmpdir(), 'cv-holders-')))
-
 describe('programs that hold a mount', () => {
   test('are listed with pid, command and what they hold', async () => {
-    const at = await folder()
+    const at = await scratch()
     const child = await program('', at)
     const holders = await holdersOf(at)
     expect(holders).toMatchObject([{ pid: child.pid, what: `cwd ${at}` }])
@@ -24,7 +21,7 @@ describe('programs that hold a mount', () => {
   })
 
   test('one that does not hear SIGTERM is ended all the same', async () => {
-    const at = await folder()
+    const at = await scratch()
     const child = await program("trap '' TERM; ", at)
     const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)))
     expect(await endHolders(await holdersOf(at))).toEqual([])
@@ -32,7 +29,7 @@ describe('programs that hold a mount', () => {
   }, 30_000)
 
   test('a pid that another program has by now is left alone', async () => {
-    const at = await folder()
+    const at = await scratch()
     const child = await program('', at)
     const [holder] = await holdersOf(at)
     expect(await endHolders(holder ? [{ ...holder, started: '1' }] : [])).toEqual([])

@@ -46,7 +46,9 @@ describe('a daemon without systemd', () => {
         ?.split(' ')[0] ?? ''
     const appears = async (not: string): Promise<string> => {
       for (let waited = 0; waited < 200; waited++) {
-        if (pid() !== '' && pid() !== not) return pid()
+        // Looked at once: a process that is just ending is there for one look and gone for the next.
+        const now = pid()
+        if (now !== '' && now !== not) return now
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
       return ''
