@@ -2,26 +2,18 @@
 // verb is known, nothing but commander is loaded.
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
+import { bundling } from './bundling.mjs'
 
 const out = 'dist'
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
 const result = await build({
   entryPoints: { main: 'src/main.ts' },
-  bundle: true,
+  ...bundling,
   splitting: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
   outdir: out,
   metafile: true,
   legalComments: 'linked',
-  // koffi and ssh2's optional native parts load their own binaries; everything else is inside.
-  external: ['koffi', 'cpu-features'],
-  loader: { '.node': 'empty', '.sh': 'text', '.c': 'text' },
-  banner: {
-    js: "import { createRequire as __createRequire } from 'node:module'; import { fileURLToPath as __fileURLToPath } from 'node:url'; import { dirname as __dirnameOf } from 'node:path'; const require = __createRequire(import.meta.url); const __filename = __fileURLToPath(import.meta.url); const __dirname = __dirnameOf(__filename);",
-  },
 })
 writeFileSync(`${out}/meta.json`, JSON.stringify(result.metafile))
 cpSync('profiles/profile.schema.json', `${out}/profile.schema.json`)

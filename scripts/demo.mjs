@@ -1,4 +1,5 @@
 // `npm run demo`: from a fresh clone on a bare Debian 12. Sets this machine up, then plays lab/demo.ts.
+import { bundling } from './bundling.mjs'
 import { nodePackages, run, say } from './lib.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
@@ -9,10 +10,6 @@ const { build } = await import('esbuild')
 await build({
   entryPoints: ['lab/demo.ts'],
   outfile: 'out/demo.mjs',
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  logLevel: 'error',
+  ...bundling,
 })
 process.exitCode = run(process.execPath, ['out/demo.mjs'])

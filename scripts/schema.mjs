@@ -3,18 +3,16 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { bundling } from './bundling.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const target = `${root}profiles/profile.schema.json`
 
 const bundle = await build({
   entryPoints: [`${root}src/profile/manual.ts`],
-  bundle: true,
+  ...bundling,
+  banner: {}, // imported as a data: URL, from which no `require` can be made
   write: false,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  logLevel: 'error',
 })
 const code = Buffer.from(bundle.outputFiles[0].contents).toString('base64')
 const { jsonSchemaText } = await import(`data:text/javascript;base64,${code}`)

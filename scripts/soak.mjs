@@ -3,6 +3,7 @@
 //   npm run soak                    one minute of faults
 //   npm run soak -- --minutes 10    the long one
 //   npm run soak -- --seed 7        these faults in this order
+import { bundling } from './bundling.mjs'
 import { build, nodePackages, run, say, systemPackages } from './lib.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
@@ -14,11 +15,6 @@ const esbuild = await import('esbuild')
 await esbuild.build({
   entryPoints: ['lab/soak/main.ts'],
   outfile: 'out/soak.mjs',
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  loader: { '.sh': 'text' },
-  logLevel: 'error',
+  ...bundling,
 })
 process.exitCode = run(process.execPath, ['out/soak.mjs', ...process.argv.slice(2)])

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { bundling } from '../../scripts/bundling.mjs'
 import { useLab } from './support.ts'
 
 const lab = useLab({ servers: 1 })
@@ -71,12 +72,8 @@ const read = (index: number, block: number, deadlineSeconds = 60) =>
 beforeAll(async () => {
   await build({
     entryPoints: ['test/lab/drivers/attach.ts'],
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
+    ...bundling,
     outfile: driver,
-    external: ['koffi'],
   })
   await server().run('apt-get update -q && apt-get install -y -q nbd-server', { deadlineMs: 200_000 })
   await server().run(`truncate -s ${size}M /srv/attach.img /srv/plain.img && cat > /srv/attach.conf`, {

@@ -1,6 +1,7 @@
 import { build } from 'esbuild'
 import { expect } from 'vitest'
 import type { Lab } from '../../lab/index.ts'
+import { bundling } from '../../scripts/bundling.mjs'
 import type { Kind } from './drivers/faults.ts'
 import type { Aim, Verb } from './drivers/trial.ts'
 
@@ -42,15 +43,7 @@ export const buildLoops = (): Promise<unknown> =>
   build({
     entryPoints: ['test/lab/drivers/loops.ts'],
     outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    external: ['koffi', 'cpu-features'],
-    loader: { '.node': 'empty', '.sh': 'text' },
-    banner: {
-      js: "import { createRequire as __r } from 'node:module'; import { fileURLToPath as __f } from 'node:url'; import { dirname as __d } from 'node:path'; const require = __r(import.meta.url); const __filename = __f(import.meta.url); const __dirname = __d(__filename);",
-    },
+    ...bundling,
   })
 
 export interface Looping {

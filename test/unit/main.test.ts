@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { build } from 'esbuild'
 import { expect, test } from 'vitest'
+import { bundling } from '../../scripts/bundling.mjs'
 
 /** The whole program as a process, where that alone shows it. */
 
@@ -10,13 +11,8 @@ test('who reads its output may leave: no stack, and the verb ends as it would ha
   await build({
     entryPoints: ['src/main.ts'],
     outdir,
-    bundle: true,
+    ...bundling,
     splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    packages: 'external',
-    loader: { '.sh': 'text' },
   })
   const child = spawn(process.execPath, [`${outdir}/main.js`, 'schema'], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { bundling } from '../../../scripts/bundling.mjs'
 import { loadProfile } from '../../../src/profile/load.ts'
 import { keys, type Pty, startPty } from '../support/pty.ts'
 
@@ -18,14 +19,8 @@ beforeAll(async () => {
   await build({
     entryPoints: [new URL('../support/init-driver.ts', import.meta.url).pathname],
     outfile: join(bundleDir, 'driver.mjs'),
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
-    loader: { '.sh': 'text' },
+    ...bundling,
     external: ['ssh2', 'koffi'], // only real servers need them
-    logLevel: 'error',
   })
 }, 60_000)
 afterAll(() => rm(bundleDir, { recursive: true, force: true }))

@@ -3,6 +3,7 @@ import { link, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { bundling } from '../../../scripts/bundling.mjs'
 import { destroyFile, exchangeFile, oneByOne } from '../../../src/host/files.ts'
 import { scratch } from '../support/scratch.ts'
 
@@ -31,9 +32,7 @@ test('changes of one process and of another come one after the other', async () 
   await build({
     entryPoints: ['src/host/files.ts'],
     outfile: 'out/unit/files.mjs',
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
+    ...bundling,
   })
   const other = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, path])
   await Promise.all([other, ...Array.from({ length: 40 }, () => addOne(path))])
