@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { endHolders, holdersOf, mappedFiles } from '../../../src/stack/holders.ts'
 import { scratch } from '../support/scratch.ts'
