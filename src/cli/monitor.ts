@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { memberId } from '../names.ts'
 import { sizesOf } from '../record/record.ts'
@@ -10,6 +11,8 @@ import type { World } from './world.ts'
 /** `cloudvault monitor`: runs in the background while the vault is up. It takes no lock: `down` must be able to end it. */
 export const monitorVerb = async (world: World, name: string): Promise<ExitCode> => {
   requireRoot(world, 'monitor', name)
+  // It makes little garbage, for months. Room that grows with it was 6 MB more, measured under Node 20 to 26.
+  setFlagsFromString('--semi-space-growth-factor=1')
   const context = await Context.open(world, name, { change: false })
   try {
     const { profile, record, vault, supervisor } = context
