@@ -66,5 +66,8 @@ export const tunnelOf = (vault: string, member: string) => {
   return { device: `cv${digest.slice(0, 8)}`, server: `${range}::1`, client: `${range}::2` }
 }
 
+/** Port of the export inside a tunnel. */
+export const tunnelPort = 10809
+
 /** System user on every server that owns the disks and runs the exports. */
 export const serverUser = 'cloudvault'

@@ -5,6 +5,7 @@ import { commandFailed, perform } from '../engine/action.ts'
 import type { Action, Finding, Step } from '../engine/step.ts'
 import type { Host, LocalMachine } from '../host/host.ts'
 import { farLinkFiles, linkFiles, linkKeysState, makeLinkKeys, readLinkKey } from '../keyring/link-keys.ts'
+import { tunnelPort } from '../names.ts'
 import type { Link } from '../profile/profile.ts'
 import type { VaultPaths } from '../record/paths.ts'
 import { ipsecServerScript, ipsecUnit } from './carrier/ipsec.ts'
@@ -30,9 +31,6 @@ export const carrierFact = (link: Link): readonly string[] => {
   if (link.kind === 'tls') return [`carrier tls ${link.port} ${link.auth}`]
   return link.kind === 'wireguard' || link.kind === 'ipsec' ? [`carrier ${link.kind} ${link.port}`] : []
 }
-
-/** Port of the export inside a tunnel. */
-export const tunnelPort = 10809
 
 /** Where the export itself listens: the port inside a tunnel, the open one of a plain link, or null: a unix socket. */
 export const listensAt = (link: Link): number | null => {

@@ -207,10 +207,13 @@ guard() {
 shield() {
   # A tunnel's port answers nobody who does not know its key: rules only let through, they do not protect.
   [ "$carrier_kind" != wireguard ] || return 0
+  # Beside firewalld, whose rules only let in, and where a tunnel ends behind any other, our table shuts others out.
+  case $carrier_kind-$firewall in
+  *-nftables | *-firewalld | ipsec-*) nft -f "$etc/firewall.nft" || die 1 "session: the firewall rule does not load" ;;
+  esac
   case $firewall in
+  nftables | firewalld) ;;
   none) [ "$listen$carrier" = unix ] || die 1 "session: a port without a firewall rule" ;;
-  # Beside firewalld, whose rules only let in, the same table shuts others out.
-  nftables | firewalld) nft -f "$etc/firewall.nft" || die 1 "session: the firewall rule does not load" ;;
   iptables) sh "$etc/firewall.sh" load || die 1 "session: the firewall rule does not load" ;;
   ufw)
     rules=$(ufw status verbose) || die 1 "session: ufw does not answer"

@@ -1,7 +1,7 @@
 import type { Action, Finding, Step } from '../../engine/step.ts'
 import { Exit, Fault } from '../../fault.ts'
 import type { RemoteHost } from '../../host/ssh.ts'
-import { tunnelOf } from '../../names.ts'
+import { tunnelOf, tunnelPort } from '../../names.ts'
 import type { FirewallKind, Link, ServerMember } from '../../profile/profile.ts'
 import type { Site } from '../site.ts'
 import { detectFirewall } from './backend.ts'
@@ -19,7 +19,6 @@ export const chooseFirewall = async (host: RemoteHost, member: ServerMember): Pr
   if (link.kind === 'ssh') return 'none'
   const found = await detectFirewall(host)
   if (firewall && firewall !== found) throw another(host, firewall, found)
-  if (link.kind === 'ipsec' && found !== 'nftables') throw unsupportedTunnel(host, found)
   // Nothing is in the way there, and a tunnel keeps strangers out by itself.
   return found === 'nftables' && openingOf(link)?.from === 'anybody' ? 'none' : found
 }
@@ -36,14 +35,6 @@ const another = (host: RemoteHost, said: FirewallKind, found: FirewallKind): Fau
 /** Far from the one that is open, and never below 1024. */
 export const idlePort = (port: number): number => (port < 40_000 ? port + 20_000 : port - 20_000)
 
-/** What comes out of the tunnel has to be let in too, and these cannot tell it from what comes past it. */
-const unsupportedTunnel = (host: RemoteHost, found: FirewallKind): Fault =>
-  new Fault(Exit.missing, `link: ipsec needs plain nftables on the server, and there is ${found}`, {
-    member: host.name,
-    stands: 'no port was opened',
-    next: 'use link: wireguard or link: tls',
-  })
-
 /** A port that a link opens on the server. */
 export interface Opening {
   readonly protocol: 'tcp' | 'udp'
@@ -52,12 +43,35 @@ export interface Opening {
   readonly from: readonly string[] | 'anybody'
   /** Another port of the same engine, where nobody has business. */
   readonly shut?: number
-  /** Address behind the tunnel: what comes to it by another way is dropped. */
-  readonly inside?: string
+  /** The tunnel that ends behind the firewall; what comes to `server` by another way is dropped. */
+  readonly inside?: Inside
 }
 
-/** @param clients what `clientsOf` found; not asked where everybody may come */
-export const openingOf = (link: Link, clients: readonly string[] = [], inside = ''): Opening | null => {
+type Inside = Readonly<Record<'server' | 'client', string>>
+
+/** Who is let in by one rule. */
+export interface Admitted {
+  /** An address or range, or "any". */
+  readonly from: string
+  readonly port: number
+  readonly protocol: 'tcp' | 'udp'
+}
+
+/** What one that keeps everybody out has to let in: the port, and what comes out of the tunnel, which it meets again. */
+export const admitted = ({ protocol, port, from, inside }: Opening): readonly Admitted[] => [
+  ...(from === 'anybody' ? ['any'] : from).map((address) => ({ from: address, port, protocol })),
+  ...(inside ? [{ from: inside.client, port: tunnelPort, protocol: 'tcp' } as const] : []),
+]
+
+/**
+ * @param clients what `clientsOf` found; not asked where everybody may come
+ * @param inside the two ends of a tunnel of this member
+ */
+export const openingOf = (
+  link: Link,
+  clients: readonly string[] = [],
+  inside: Inside = { server: '', client: '' },
+): Opening | null => {
   if (link.kind === 'ssh') return null
   if (link.kind === 'wireguard') return { protocol: 'udp', port: link.port, from: 'anybody' }
   if (link.kind === 'ipsec')
@@ -67,7 +81,7 @@ export const openingOf = (link: Link, clients: readonly string[] = [], inside = 
 
 /** The one step of whichever firewall it is. What another one was told for an older profile or ruleset goes first. */
 export const firewallStep = async (site: Site, firewall: Firewall): Promise<Step> => {
-  const opening = openingOf(site.member.link, site.clients, tunnelOf(site.vault, site.member.name).server)
+  const opening = openingOf(site.member.link, site.clients, tunnelOf(site.vault, site.member.name))
   const rules = await ourRules(site)
   const rich = firewall === 'firewalld' || ourRichRules(site).length > 0
   const zones = rich ? await readZones(site.host) : { running: false, inUse: [], standing: [] }
@@ -85,14 +99,16 @@ export const firewallStep = async (site: Site, firewall: Firewall): Promise<Step
     iptables: () => iptablesStep(site, opening),
     nftables: () => nftablesStep(site, opening),
   }[firewall]()
-  const kept: readonly string[] = firewall === 'firewalld' ? ['firewalld', 'nftables'] : [firewall]
+  const kept: readonly string[] = usesNft(firewall, site.member.link) ? [firewall, 'nftables'] : [firewall]
   const others = Object.entries(removal).flatMap(([kind, actions]) => (kept.includes(kind) ? [] : actions))
   return { ...step, up: [...others, ...step.up], mend: [...others, ...(step.mend ?? [])], down }
 }
 
 /** Whether it takes nft: where a table of ours shuts the port. */
 export const usesNft = (firewall: Firewall, link: Link): boolean =>
-  firewall === 'nftables' || (firewall === 'firewalld' && openingOf(link)?.from !== 'anybody')
+  firewall === 'nftables' ||
+  (firewall === 'firewalld' && openingOf(link)?.from !== 'anybody') ||
+  (firewall !== 'none' && openingOf(link)?.inside !== undefined)
 
 /** Nothing to allow; but a rule that an older profile needed is taken away. */
 const noPort = (site: Site, removal: readonly Action[]): Step => ({

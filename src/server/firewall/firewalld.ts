@@ -4,8 +4,8 @@ import { Exit, Fault } from '../../fault.ts'
 import type { Host } from '../../host/host.ts'
 import { run } from '../files.ts'
 import type { Site } from '../site.ts'
-import type { Opening } from './firewall.ts'
-import { nftablesInstall, nftablesProbe, nftFile } from './nftables.ts'
+import { type Admitted, admitted, type Opening } from './firewall.ts'
+import { tableBeside } from './nftables.ts'
 
 /**
  * Where firewalld rules: its rich rules let the clients in, in every zone that is in use, now and after a reload; our
@@ -14,14 +14,6 @@ import { nftablesInstall, nftablesProbe, nftFile } from './nftables.ts'
  * addresses would take their SSH out of the zone that allows it: neither is done. Rich rules have no name: the receipt
  * lists ours.
  */
-
-/** Who is let in by one rule. */
-export interface RichRule {
-  /** An address or range, or "any". */
-  readonly from: string
-  readonly port: number
-  readonly protocol: 'tcp' | 'udp'
-}
 
 /** Where a rule stands: in a zone, in what holds now or in what is loaded at the next reload. */
 interface Standing {
@@ -42,17 +34,14 @@ export interface Zones {
 /** @param zones as `readZones` found them before anything was changed */
 export const firewalldStep = (site: Site, opening: Opening, zones: Zones): Step => {
   const { own } = site
-  const wanted = rulesFor(opening)
+  const wanted = admitted(opening)
   const before = ourRichRules(site)
-  const shuts = opening.from !== 'anybody'
-  const what = (rules: readonly RichRule[]): string[] => [
-    ...(shuts ? [nftFile(site)] : []),
-    ...rules.map(noted),
-  ]
+  const beside = tableBeside(site, opening, opening.from !== 'anybody')
+  const what = (rules: readonly Admitted[]): string[] => [...beside.what, ...rules.map(noted)]
   const stale = before.filter((rule) => !wanted.some((other) => noted(other) === noted(rule)))
   const change: Action[] = [
     own.mark('firewall', 'making', what([...wanted, ...stale])),
-    ...(shuts ? nftablesInstall(site, opening) : []),
+    ...beside.install,
     ...missing(zones, wanted).map((one) => command(site.host, zones, 'add', one)),
     ...standingOf(zones, stale).map((one) => command(site.host, zones, 'remove', one)),
     own.mark('firewall', 'made', what(wanted)),
@@ -64,11 +53,12 @@ export const firewalldStep = (site: Site, opening: Opening, zones: Zones): Step 
       const now = await readZones(site.host)
       if (!now.running) return { is: 'unknown', why: 'firewalld is no longer running' }
       if (!own.get('firewall')) return { is: 'absent' }
-      const shut = shuts ? await nftablesProbe(site, opening) : ({ is: 'present' } as const)
+      const shut = await beside.probe()
       if (shut.is !== 'present') return shut
       if (missing(now, wanted).length > 0 || standingOf(now, ourStale(site, wanted)).length > 0)
         return { is: 'differs', found: 'the rule names other clients or another port, or is gone' }
-      const who = wanted.map(({ from }) => (from === 'any' ? 'everybody' : from)).join(', ')
+      const at = wanted.filter(({ port }) => port === opening.port)
+      const who = at.map(({ from }) => (from === 'any' ? 'everybody' : from)).join(', ')
       return { is: 'present', note: `port ${opening.port} only from ${who} (firewalld)` }
     },
     up: change,
@@ -81,31 +71,28 @@ export const firewalldStep = (site: Site, opening: Opening, zones: Zones): Step 
 export const firewalldRemoval = (site: Site, zones: Zones): Action[] =>
   standingOf(zones, ourRichRules(site)).map((one) => command(site.host, zones, 'remove', one))
 
-const rulesFor = ({ protocol, port, from }: Opening): readonly RichRule[] =>
-  (from === 'anybody' ? ['any'] : from).map((address) => ({ from: address, port, protocol }))
-
 /** As it stands in the receipt. */
-const noted = ({ protocol, port, from }: RichRule): string => `${protocol} ${port} from ${from}`
+const noted = ({ protocol, port, from }: Admitted): string => `${protocol} ${port} from ${from}`
 
 /** Those of the receipt. */
-export const ourRichRules = (site: Pick<Site, 'own'>): RichRule[] =>
-  (site.own.get('firewall')?.what ?? []).flatMap((text): RichRule[] => {
+export const ourRichRules = (site: Pick<Site, 'own'>): Admitted[] =>
+  (site.own.get('firewall')?.what ?? []).flatMap((text): Admitted[] => {
     const [, protocol, port, from = ''] = /^(tcp|udp) (\d{1,5}) from (\S+)$/.exec(text) ?? []
     if (from !== 'any' && isIP(from.replace(/\/\d+$/, '')) === 0) return []
     return [{ from, port: Number(port), protocol: protocol === 'udp' ? 'udp' : 'tcp' }]
   })
 
-const ourStale = (site: Site, wanted: readonly RichRule[]): RichRule[] =>
+const ourStale = (site: Site, wanted: readonly Admitted[]): Admitted[] =>
   ourRichRules(site).filter((rule) => !wanted.some((other) => noted(other) === noted(rule)))
 
 /** As firewalld writes it back. */
-export const richText = ({ from, port, protocol }: RichRule): string => {
+export const richText = ({ from, port, protocol }: Admitted): string => {
   const family = isIPv6(from.replace(/\/.*$/, '')) ? 'ipv6' : 'ipv4'
   const source = from === 'any' ? '' : ` family="${family}" source address="${from}"`
   return `rule${source} port port="${port}" protocol="${protocol}" accept`
 }
 
-const missing = ({ inUse, standing }: Zones, wanted: readonly RichRule[]): Standing[] =>
+const missing = ({ inUse, standing }: Zones, wanted: readonly Admitted[]): Standing[] =>
   inUse.flatMap((zone) =>
     (['now', 'kept'] as const).flatMap((scope) =>
       wanted
@@ -117,7 +104,7 @@ const missing = ({ inUse, standing }: Zones, wanted: readonly RichRule[]): Stand
 const same = (one: Standing, other: Standing): boolean =>
   one.zone === other.zone && one.scope === other.scope && one.rule === other.rule
 
-const standingOf = ({ standing }: Zones, rules: readonly RichRule[]): Standing[] =>
+const standingOf = ({ standing }: Zones, rules: readonly Admitted[]): Standing[] =>
   standing.filter(({ rule }) => rules.some((ours) => richText(ours) === rule))
 
 /** While it does not run, its files are changed by the tool that is made for that. */

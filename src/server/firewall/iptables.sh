@@ -1,5 +1,6 @@
 # One port of a server in iptables, both families: a chain of our own that lets clients in and nobody else, and the
 # first rule of INPUT, which leads there. Above this line stand its facts: chain name protocol port four six anybody
+# and, where a tunnel ends behind it, its far end `inside` and the port of the `export` there.
 # `load` makes it anew, as one change; `check` looks whether it is so; `remove` takes it away.
 # Exit: 0 ok, 1 it is not so (check), 4 cannot.
 set -u
@@ -32,9 +33,14 @@ change() {
 
 others() { [ "$anybody" = yes ] && echo ACCEPT || echo DROP; }
 
+# tunnelled TOOL: the rest of a rule about what came out of the tunnel
+tunnelled() { [ "$1" = iptables ] || [ -z "$inside" ] || echo "-s $inside -p tcp --dport $export -m comment --comment $name -j $chain"; }
+
 load() {
   for tool in $(tools); do
-    lines="-I INPUT 1 -p $protocol --dport $port -m comment --comment $name -j $chain"
+    inner=$(tunnelled "$tool")
+    lines="${inner:+-I INPUT 1 $inner
+}-I INPUT 1 -p $protocol --dport $port -m comment --comment $name -j $chain"
     for client in $(clients "$tool"); do lines="$lines
 -A $chain -s $client -j ACCEPT"; done
     change "$tool" "$lines
@@ -49,6 +55,9 @@ check() {
     "-A INPUT -p $protocol "*" --dport $port "*"-j $chain") ;;
     *) exit 1 ;;
     esac
+    inner=$(tunnelled "$tool")
+    # shellcheck disable=SC2086
+    [ -z "$inner" ] || "$tool" -w 10 -C INPUT $inner 2>/dev/null || exit 1
     count=1
     for client in $(clients "$tool"); do
       count=$((count + 1))

@@ -2,11 +2,12 @@ import { isIPv6 } from 'node:net'
 import { commandFailed } from '../../engine/action.ts'
 import type { Action, Finding, Step } from '../../engine/step.ts'
 import { shellLine } from '../../host/quote.ts'
-import { iptablesChain } from '../../names.ts'
+import { iptablesChain, tunnelPort } from '../../names.ts'
 import { putFile, readRemote, run } from '../files.ts'
 import { placeOf, type Site } from '../site.ts'
 import type { Opening } from './firewall.ts'
 import script from './iptables.sh'
+import { tableBeside } from './nftables.ts'
 
 /**
  * Where iptables rules: a chain of our own in both families, entered by the first rule of INPUT, lets clients in and
@@ -15,8 +16,8 @@ import script from './iptables.sh'
  */
 
 /** The script with its facts at the top. */
-export const iptablesScript = (site: Site, { protocol, port, from }: Opening): string => {
-  const clients = from === 'anybody' ? [] : from
+export const iptablesScript = (site: Site, { protocol, port, from, inside }: Opening): string => {
+  const clients = [...(from === 'anybody' ? [] : from), ...(inside ? [inside.client] : [])]
   const six = clients.filter((client) => isIPv6(client.replace(/\/.*$/, '')))
   const facts = {
     chain: iptablesChain(site.vault, site.member.name),
@@ -26,6 +27,9 @@ export const iptablesScript = (site: Site, { protocol, port, from }: Opening): s
     four: clients.filter((client) => !six.includes(client)).join(' '),
     six: six.join(' '),
     anybody: from === 'anybody' ? 'yes' : 'no',
+    // What came out of the tunnel comes through INPUT again.
+    inside: inside?.client ?? '',
+    export: inside ? String(tunnelPort) : '',
   }
   const lines = Object.entries(facts).map(
     ([key, value]) => `${key}=${value === '' ? '' : shellLine([value])}`,
@@ -39,16 +43,21 @@ export const iptablesStep = (site: Site, opening: Opening): Step => {
   const { host, own } = site
   const file = fileOf(site)
   const text = iptablesScript(site, opening)
+  const beside = tableBeside(site, opening)
+  const what = [file, ...beside.what]
   const install = [
-    own.mark('firewall', 'making', [file]),
+    own.mark('firewall', 'making', what),
+    ...beside.install,
     putFile(host, file, text),
     run(host, 'sh', file, 'load'),
-    own.mark('firewall', 'made', [file]),
+    own.mark('firewall', 'made', what),
   ]
   return {
     name: 'firewall',
     needs: ['packages'],
     probe: async (): Promise<Finding> => {
+      const shut = await beside.probe()
+      if (shut.is !== 'present') return shut
       const found = await readRemote(host, file)
       if (found === null) return { is: 'absent' }
       if (found !== text) return { is: 'differs', found: 'the rule names other clients or another port' }

@@ -49,6 +49,13 @@ export const nftablesProbe = async (site: Site, opening: Opening): Promise<Findi
   return { is: 'unknown', why: commandFailed(host.name, ['nft'], loaded).message }
 }
 
+/** Our table beside another firewall, which lets in and does not keep out what we want kept out. */
+export const tableBeside = (site: Site, opening: Opening, wanted = opening.inside !== undefined) => ({
+  what: wanted ? [nftFile(site)] : [],
+  install: wanted ? nftablesInstall(site, opening) : [],
+  probe: async (): Promise<Finding> => (wanted ? nftablesProbe(site, opening) : { is: 'present' }),
+})
+
 /** Takes table and file away, whatever of them is there. */
 export const nftablesRemoval = (site: Site): Action[] => {
   const table = nftTable(site.vault, site.member.name)
@@ -74,7 +81,7 @@ export const rules = (table: string, { protocol, port, from, shut, inside }: Ope
     `    ${protocol} dport ${port} drop`,
     ...(shut ? [`    ${protocol} dport ${shut} drop`] : []),
     // strongSwan's own device where the kernel has no ESP; else the kernel says that it was encrypted.
-    ...(inside ? [`    ip6 daddr ${inside} iifname != "ipsec*" meta ipsec missing drop`] : []),
+    ...(inside ? [`    ip6 daddr ${inside.server} iifname != "ipsec*" meta ipsec missing drop`] : []),
     '  }',
     '}',
     '',

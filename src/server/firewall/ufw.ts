@@ -4,38 +4,37 @@ import { Exit, Fault } from '../../fault.ts'
 import type { Host } from '../../host/host.ts'
 import { run } from '../files.ts'
 import { placeOf, type Site } from '../site.ts'
-import type { Opening } from './firewall.ts'
+import { type Admitted, admitted, type Opening } from './firewall.ts'
+import { tableBeside } from './nftables.ts'
 
 /**
  * Where ufw rules: it keeps everybody out by its own default, we add who may come in. Rules are known by their
  * comment (cv-<vault>-<member>) and are changed by ufw itself.
  */
 
-/** One of our rules as ufw has it. */
-export interface UfwRule {
-  /** An address or range, or "any". */
-  readonly from: string
-  readonly port: number
-  readonly protocol: 'tcp' | 'udp'
-}
-
 /** @param existing our rules as `ourRules` found them before anything was changed */
-export const ufwStep = (site: Site, opening: Opening, existing: readonly UfwRule[]): Step => {
+export const ufwStep = (site: Site, opening: Opening, existing: readonly Admitted[]): Step => {
   const { host, own } = site
   const { id } = placeOf(site)
-  const wanted = rulesFor(opening)
+  const wanted = admitted(opening)
+  const beside = tableBeside(site, opening)
+  const what = [id, ...beside.what]
   const stale = existing.filter((rule) => !wanted.some((other) => same(rule, other)))
   const missing = wanted.filter((rule) => !existing.some((other) => same(rule, other)))
   const change: Action[] = [
-    own.mark('firewall', 'making', [id]),
+    own.mark('firewall', 'making', what),
+    ...beside.install,
     ...missing.map((rule) => run(host, 'ufw', 'allow', ...allow(rule), 'comment', id)),
     ...stale.map((rule) => run(host, 'ufw', '--force', 'delete', 'allow', ...allow(rule))),
-    own.mark('firewall', 'made', [id]),
+    own.mark('firewall', 'made', what),
   ]
   return {
     name: 'firewall',
     needs: ['packages'],
-    probe: () => probeUfw(host, id, opening.port, wanted),
+    probe: async () => {
+      const shut = await beside.probe()
+      return shut.is === 'present' ? probeUfw(host, id, opening.port, wanted) : shut
+    },
     up: change,
     mend: change,
     down: [],
@@ -43,16 +42,13 @@ export const ufwStep = (site: Site, opening: Opening, existing: readonly UfwRule
 }
 
 /** Deletes our rules, known by their comment. */
-export const ufwRemoval = (site: Site, existing: readonly UfwRule[]): Action[] =>
+export const ufwRemoval = (site: Site, existing: readonly Admitted[]): Action[] =>
   existing.map((rule) => run(site.host, 'ufw', '--force', 'delete', 'allow', ...allow(rule)))
 
-const rulesFor = ({ protocol, port, from }: Opening): readonly UfwRule[] =>
-  (from === 'anybody' ? ['any'] : from).map((address) => ({ from: address, port, protocol }))
-
-const same = (one: UfwRule, other: UfwRule): boolean =>
+const same = (one: Admitted, other: Admitted): boolean =>
   one.from === other.from && one.port === other.port && one.protocol === other.protocol
 
-const allow = (rule: UfwRule): string[] => [
+const allow = (rule: Admitted): string[] => [
   'from',
   rule.from,
   'to',
@@ -67,7 +63,7 @@ const probeUfw = async (
   host: Host,
   id: string,
   port: number,
-  wanted: readonly UfwRule[],
+  wanted: readonly Admitted[],
 ): Promise<Finding> => {
   const status = await host.run({ argv: ['ufw', 'status', 'verbose'] })
   if (status.code !== 0) return { is: 'unknown', why: status.stderr || 'ufw does not answer' }
@@ -97,14 +93,15 @@ const probeUfw = async (
   const ours = parseRules(added, id)
   if (ours.length === 0) return { is: 'absent' }
   if (ours.length === wanted.length && ours.every((rule) => wanted.some((other) => same(rule, other)))) {
-    const who = wanted.map((rule) => (rule.from === 'any' ? 'everybody' : rule.from)).join(', ')
+    const at = wanted.filter((rule) => rule.port === port)
+    const who = at.map((rule) => (rule.from === 'any' ? 'everybody' : rule.from)).join(', ')
     return { is: 'present', note: `port ${port} only from ${who} (ufw)` }
   }
   return { is: 'differs', found: 'the rule names other clients or another port' }
 }
 
 /** Our rules, by their comment; none when ufw is not there. */
-export const ourRules = async (site: Pick<Site, 'host' | 'vault' | 'member'>): Promise<UfwRule[]> =>
+export const ourRules = async (site: Pick<Site, 'host' | 'vault' | 'member'>): Promise<Admitted[]> =>
   parseRules(await readRules(site.host), placeOf(site).id)
 
 const readRules = async (host: Host): Promise<string[]> => {
@@ -122,8 +119,8 @@ const readRules = async (host: Host): Promise<string[]> => {
 const ruleLine =
   /^ufw allow (?:from (\S+) to any port (\d+) proto (tcp|udp)|(\d+)\/(udp)) comment '([a-z0-9-]+)'$/
 
-const parseRules = (lines: readonly string[], id: string): UfwRule[] =>
-  lines.flatMap((line): UfwRule[] => {
+const parseRules = (lines: readonly string[], id: string): Admitted[] =>
+  lines.flatMap((line): Admitted[] => {
     const [, from = 'any', port, protocol, openPort, openProtocol, comment] = ruleLine.exec(line) ?? []
     const known = from === 'any' || isIP(from.replace(/\/\d+$/, '')) !== 0
     if (comment !== id || !known) return []

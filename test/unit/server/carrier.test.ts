@@ -141,7 +141,8 @@ describe('the far end of a WireGuard tunnel', () => {
 describe('the far end of an IPsec tunnel', () => {
   const tunnel = { kind: 'ipsec', port: 4500, clients: [] } as const
   const where = () => site(scriptedHost('fsn', []), { member: { link: tunnel }, clients: ['203.0.113.7'] })
-  const { server } = tunnelOf('photos', 'fsn')
+  const inside = tunnelOf('photos', 'fsn')
+  const { server } = inside
 
   test('the export listens at the address inside, and nowhere else', async () => {
     const text = exportText(await where(), 'nftables')
@@ -160,7 +161,7 @@ describe('the far end of an IPsec tunnel', () => {
   })
 
   test('past the tunnel nobody comes in: neither to its address nor to the port that strongSwan does not use', () => {
-    const opening = openingOf(tunnel, ['203.0.113.7'], server)
+    const opening = openingOf(tunnel, ['203.0.113.7'], inside)
     const lines = rules('t', opening ?? { protocol: 'tcp', port: 1, from: [] })
     expect(lines).toContain('udp dport 4500 ip saddr { 203.0.113.7 } accept\n    udp dport 4500 drop\n')
     expect(lines).toContain(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { perform } from '../../../src/engine/action.ts'
 import type { RemoteHost } from '../../../src/host/ssh.ts'
-import { iptablesChain } from '../../../src/names.ts'
+import { iptablesChain, tunnelOf } from '../../../src/names.ts'
 import { detectFirewall } from '../../../src/server/firewall/backend.ts'
 import { chooseFirewall, firewallStep } from '../../../src/server/firewall/firewall.ts'
 import { parseZones } from '../../../src/server/firewall/firewalld.ts'
@@ -274,4 +274,51 @@ describe('listens', () => {
     [10810, true],
     [0x1234, false],
   ])('port %i: %s', (port, expected) => expect(listens(table, port)).toBe(expected))
+})
+
+describe('IPsec behind a firewall that keeps everybody out', () => {
+  const tunnel = { link: { kind: 'ipsec', port: 4500, clients: [] } } as const
+  const { server, client } = tunnelOf('photos', 'fsn')
+  const nft = '/etc/cloudvault/cv-photos-fsn/firewall.nft'
+  const told = async (firewall: 'ufw' | 'firewalld' | 'iptables') => {
+    const host = scriptedHost('fsn', [
+      ['command -v firewall-cmd', { stdout: '= default\npublic\n= now\npublic\n= kept\npublic\n' }],
+      [/.*/, {}],
+    ])
+    const where = await site(host, { member: tunnel, clients: ['203.0.113.7'] })
+    for (const action of (await firewallStep(where, firewall)).up) await perform(action)
+    const inputs = host.commands.map(({ input }) => String(input)).join()
+    return { lines: host.lines, inputs, what: where.own.get('firewall')?.what ?? [] }
+  }
+
+  test.each(['ufw', 'firewalld', 'iptables'] as const)(
+    '%s: our table drops what comes past it',
+    async (kind) => {
+      const { lines, inputs, what } = await told(kind)
+      expect(what).toContain(nft)
+      expect(inputs).toContain(`ip6 daddr ${server} iifname != "ipsec*" meta ipsec missing drop`)
+      const shut = lines.indexOf(`nft -f ${nft}`)
+      const open = lines.findIndex((line) =>
+        /^(ufw allow|firewall-cmd --zone|sh .*firewall.sh load)/.test(line),
+      )
+      expect([shut >= 0, open > shut]).toEqual([true, true])
+    },
+  )
+
+  test('what comes out of the tunnel is let in as well, by the rules of each', async () => {
+    expect((await told('ufw')).lines).toEqual(
+      expect.arrayContaining([
+        'ufw allow from 203.0.113.7 to any port 4500 proto udp comment cv-photos-fsn',
+        `ufw allow from ${client} to any port 10809 proto tcp comment cv-photos-fsn`,
+      ]),
+    )
+    expect((await told('firewalld')).what).toEqual([
+      nft,
+      'udp 4500 from 203.0.113.7',
+      `tcp 10809 from ${client}`,
+    ])
+    expect((await told('iptables')).inputs).toContain(
+      `four=203.0.113.7\nsix=${client}\nanybody=no\ninside=${client}\nexport=10809\n`,
+    )
+  })
 })
