@@ -106,19 +106,29 @@ const allocate = (site: Site, disk: FileDisk): Action => ({
   },
 })
 
-/** Which of the path's directories do not exist yet: these are ours to remove again, innermost first. */
+/**
+ * Which of the path's directories do not exist yet, or were made for another disk of ours: these are ours to remove
+ * again, innermost first. Of several disks in one, the last to go takes it away.
+ */
 const noteMissingDirectories = (site: Site, directory: string, made: string[]): Action => ({
   on: site.host,
-  text: `note which directories of ${directory} are missing`,
+  text: `note which directories of ${directory} are missing, or ours`,
   call: async () => {
     for (let path = directory; path !== '' && path !== '/'; path = path.replace(/\/[^/]*$/, '')) {
-      const found = await site.host.run({ argv: ['test', '-e', path] })
-      if (found.code === 0) return
-      if (found.code !== 1) throw commandFailed(site.host.name, ['test', '-e', path], found)
+      if (!(await isOurs(site, path))) return
       if (!made.includes(`${path}/`)) made.push(`${path}/`)
     }
   },
 })
+
+/** Not there yet, or in the receipt of another export. */
+const isOurs = async ({ host }: Site, path: string): Promise<boolean> => {
+  const look = '[ ! -e "$1" ] || grep -qsF ""$1/"" /etc/cloudvault/cv-*/receipt.json'
+  const found = await host.run({ argv: ['sh', '-c', look, 'ours', path] })
+  // grep: 1 is "in none of them", 2 is "there are none".
+  if (found.code === 0 || found.code === 1 || found.code === 2) return found.code === 0
+  throw commandFailed(host.name, ['test', '-e', path], found)
+}
 
 /** Symlinks on the way would let the path mean another file tomorrow. */
 const probeFile = async (site: Site, disk: FileDisk): Promise<Finding> => {

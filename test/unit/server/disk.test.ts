@@ -73,8 +73,8 @@ describe('the disk file', () => {
 
   test('what is about to be made is in the receipt before it is made, missing directories included', async () => {
     const host = scriptedHost('fsn', [
-      ['test -e /srv/cloudvault', { code: 1 }],
-      ['test -e /srv', {}],
+      ['ours /srv/cloudvault', {}],
+      ['ours /srv', { code: 1 }],
       [/.*/, {}],
     ])
     const step = fileDiskStep(await site(host), disk)
