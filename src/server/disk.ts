@@ -123,11 +123,12 @@ const noteMissingDirectories = (site: Site, directory: string, made: string[]): 
 
 /** Not there yet, or in the receipt of another export. */
 const isOurs = async ({ host }: Site, path: string): Promise<boolean> => {
-  const look = '[ ! -e "$1" ] || grep -qsF ""$1/"" /etc/cloudvault/cv-*/receipt.json'
+  // As a whole string of the JSON: a disk's path begins with its directory too, whoever made that.
+  const look = '[ ! -e "$1" ] || grep -qsF "\\"$1/\\"" /etc/cloudvault/cv-*/receipt.json'
   const found = await host.run({ argv: ['sh', '-c', look, 'ours', path] })
   // grep: 1 is "in none of them", 2 is "there are none".
   if (found.code === 0 || found.code === 1 || found.code === 2) return found.code === 0
-  throw commandFailed(host.name, ['test', '-e', path], found)
+  throw commandFailed(host.name, ['sh', '-c', look, 'ours', path], found)
 }
 
 /** Symlinks on the way would let the path mean another file tomorrow. */
