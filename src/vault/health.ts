@@ -24,7 +24,7 @@ import { kitReport } from './kit.ts'
 import { readProgress } from './progress.ts'
 import { scrubReport } from './scrub-report.ts'
 import { lookAtServices, withServices } from './services.ts'
-import { firewalls, noteOf, withoutEnough } from './silent.ts'
+import { firewalls, gaveUpWriting, noteOf, withoutEnough } from './silent.ts'
 import type { MemberReport, StatusReport, Verdict } from './status.ts'
 import { beingFilled, protection, underWay } from './under-way.ts'
 
@@ -166,6 +166,7 @@ const judge = (
     return say('down', crashed, [`cloudvault up ${vault}`])
   }
   const absent = members.filter((member) => member.mirror === 'absent')
+  if (mounted.forced) return say('degraded', ...gaveUpWriting(vault, absent))
   if (absent.length > spareCopies[profile.filesystem.assured])
     return say('degraded', ...withoutEnough(profile, absent))
   if (absent.length > 0) {

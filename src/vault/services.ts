@@ -1,8 +1,10 @@
+import { type Perform, perform } from '../engine/action.ts'
 import { costOf } from '../host/process.ts'
 import { systemdRuns } from '../host/systemd.ts'
 import { keeperUnit, monitorUnit } from '../names.ts'
 import { isEnabled } from '../stack/boot.ts'
 import { isUp } from '../stack/keeper.ts'
+import { mountAt } from '../stack/mount.ts'
 import type { Looked } from './health.ts'
 import type { ServicesReport, StatusReport } from './status.ts'
 
@@ -33,6 +35,25 @@ export const lookAtServices = async (
       : {}),
     ...atBoot,
   }
+}
+
+/**
+ * Starts a monitor where the vault is mounted and none runs (it was killed together with what would have started it
+ * again): nobody would reconnect a link, and two that are lost take the mount with them. The caller holds the vault's
+ * lock: a `down` that is taking it apart has just ended its monitor.
+ * @param watch program and arguments
+ * @returns whether one was started
+ */
+export const startMissingMonitor = async (
+  { profile, supervisor }: Pick<Looked, 'profile' | 'supervisor'>,
+  watch: readonly string[],
+  carryOut: Perform = perform,
+): Promise<boolean> => {
+  const unit = monitorUnit(profile.vault)
+  if ((await mountAt(profile.mount.at)) === null) return false
+  if ((await supervisor.probe(unit)).is !== 'absent') return false
+  for (const action of supervisor.start(unit, watch)) await carryOut(action)
+  return true
 }
 
 /** What is missing, said with the reasons of the verdict, and the command that brings it back. */

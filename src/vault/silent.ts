@@ -45,3 +45,15 @@ export const withoutEnough = (profile: Profile, absent: readonly MemberReport[])
     [`cloudvault down ${vault}, then cloudvault up ${vault}   when ${names} answers again`],
   ]
 }
+
+/** Btrfs met errors on too many members at once; only another mount makes it write again, whoever answers now. */
+export const gaveUpWriting = (vault: string, absent: readonly MemberReport[]): [string[], string[]] => {
+  const names = absent.map((member) => member.name).join(', ')
+  return [
+    [
+      'the filesystem met errors and is read-only since: nothing more can be written; what was fsynced is on its members',
+      ...(names ? [`${names} does not answer`] : []),
+    ],
+    [`cloudvault down ${vault}, then cloudvault up ${vault}${names ? `   when ${names} answers again` : ''}`],
+  ]
+}

@@ -3,6 +3,10 @@ import { openProfile } from '../../profile/find.ts'
 import { type Job, jobTitle } from '../../record/job.ts'
 import { vaultPaths } from '../../record/paths.ts'
 import { readRecord } from '../../record/record.ts'
+import { type Rotation, rotationTitle } from '../../record/rotation.ts'
+import { startMissingMonitor } from '../../vault/services.ts'
+import { inBackground } from '../background.ts'
+import { Context } from '../context.ts'
 import type { World } from '../world.ts'
 import { enter } from './enter.ts'
 import { follow } from './follow.ts'
@@ -45,10 +49,13 @@ const phaseByPhase = async (world: World, name: string, json: boolean, held: Hel
       stands: 'nothing was changed',
       next: `cloudvault status ${profile.vault}`,
     })
+  await watched(world, name, json)
   let retired: Retired | null = null
   for (let phase = 0; phase < phases * (1 + (rotation?.left.length ?? 0)); phase++) {
     const record = await readRecord(path)
     const job = record?.job
+    const kept = record?.rotation ? [] : (rotation?.left ?? []).filter((member) => record?.members[member])
+    if (rotation && kept.length > 0) throw rotationGivenUp(profile.vault, rotation, kept)
     if (first && job && !rotation && job.since !== first.since) throw givenUp(profile.vault, first, job)
     if (job?.phase === 'prepare') await enter(world, name, job, { json, held })
     if (job?.phase === 'move') await follow(world, name, json)
@@ -61,10 +68,33 @@ const phaseByPhase = async (world: World, name: string, json: boolean, held: Hel
   throw new Error(`a change of ${profile.vault} goes round in circles`)
 }
 
+/** Nothing that takes hours is gone on with while nobody sits an outage out. Whoever has the lock sees to it himself. */
+const watched = async (world: World, name: string, json: boolean): Promise<void> => {
+  try {
+    const context = await Context.open(world, name, { change: true })
+    try {
+      const watch = inBackground(world, ['monitor', context.profile.path])
+      if ((await startMissingMonitor(context, watch, world.perform)) && !json)
+        world.stderr.write(`no monitor ran for ${context.profile.vault}: one was started\n`)
+    } finally {
+      await context.close()
+    }
+  } catch (error) {
+    if (!(error instanceof Fault) || error.exit !== Exit.busy) throw error
+  }
+}
+
 /** Whoever gave it up goes on with the way back; two at it would be in each other's way. */
 const givenUp = (vault: string, first: Job, now: Job): Fault =>
   new Fault(Exit.busy, `${jobTitle(first)} was given up by somebody else`, {
     stands: `${jobTitle(now)} is under way instead`,
+    next: `cloudvault status ${vault}`,
+  })
+
+/** Who is still a member under the old name has the old key. */
+const rotationGivenUp = (vault: string, rotation: Rotation, kept: readonly string[]): Fault =>
+  new Fault(Exit.busy, `${rotationTitle(rotation)}, and it was given up by somebody else`, {
+    stands: `the vault is in use; ${kept.join(', ')} keeps the volume key it has`,
     next: `cloudvault status ${vault}`,
   })
 
