@@ -44,6 +44,14 @@ export class Fault extends Error {
     this.details = details
   }
 
+  /** What the tool said of it: its first error, else its last line ('' without any). Not escaped. */
+  get said(): string {
+    const lines = (this.details.detail ?? '').trim().split('\n')
+    // btrfs goes on with "There may be more info in syslog"; the command itself ("$ …") is no reason.
+    const error = lines.find((line) => /^\s*error\b/i.test(line)) ?? lines.at(-1) ?? ''
+    return error.startsWith('$ ') ? '' : error.trim()
+  }
+
   /** The same fault with more said about it; what is already said wins. */
   with(details: FaultDetails): Fault {
     return new Fault(this.exit, this.message, { ...details, ...this.details })

@@ -55,7 +55,7 @@ const byToken = async (
       refusal = error.with({
         next: `cloudvault up ${vault}   (on a terminal: the passphrase opens it as well)`,
       })
-      world.stderr.write(`${error.message}: ${lastLine(error)}\n`)
+      world.stderr.write(`${error.message}: ${escapeLine(error.said) || 'it gives no reason'}\n`)
     }
   }
   return refusal ? { refusal } : null
@@ -75,6 +75,3 @@ const openWith = async (world: World, vault: string, keyring: Keyring, token: To
     pin?.wipe()
   }
 }
-
-const lastLine = ({ details }: Fault): string =>
-  escapeLine((details.detail ?? '').trim().split('\n').at(-1) ?? '') || 'it gives no reason'

@@ -171,8 +171,9 @@ const watchJob = async (watch: Watch, changed: () => void): Promise<void> => {
     } catch (error) {
       if (!(error instanceof Fault)) throw error
       if (error.exit === Exit.busy || error.exit === Exit.interrupted) continue
-      say(`${jobTitle(record.job)} did not finish: ${error.message}`)
-      await troubled(watch, [error.message, error.details.detail?.trim().split('\n').at(-1)])
+      const why = [error.message, ...(error.said ? [error.said] : [])].join(': ')
+      say(`${jobTitle(record.job)} did not finish: ${why}`)
+      await troubled(watch, why)
       again = performance.now() + (mendPauses[Math.min(failures++, mendPauses.length - 1)] ?? 0)
     }
   }
@@ -183,7 +184,5 @@ const partOf = ({ members, job }: RecordData): string =>
   JSON.stringify([Object.keys(members), targetOf({ ...(job ? { job } : {}) }), job?.from, job?.to])
 
 /** Whoever follows the change, or looks at the status, is told why it does not go on. */
-const troubled = ({ vault }: Watch, why: readonly (string | undefined)[]): Promise<void> => {
-  const trouble = why.filter((words) => words).join(': ')
-  return updateRecord(vault.paths.record, (now) => (now.job ? { ...now, job: { ...now.job, trouble } } : now))
-}
+const troubled = ({ vault }: Watch, trouble: string): Promise<void> =>
+  updateRecord(vault.paths.record, (now) => (now.job ? { ...now, job: { ...now.job, trouble } } : now))
