@@ -2,7 +2,7 @@ import { readdir, readFile, realpath } from 'node:fs/promises'
 import { commandFailed, perform } from '../engine/action.ts'
 import type { Action, Finding, Step } from '../engine/step.ts'
 import { Exit, Fault } from '../fault.ts'
-import type { Host, Output } from '../host/host.ts'
+import type { Host } from '../host/host.ts'
 import { shellLine } from '../host/quote.ts'
 import { mapperPath } from '../names.ts'
 import { epochLabel, learned } from '../record/epoch.ts'
@@ -11,6 +11,7 @@ import { stopBalance } from './balance.ts'
 import { syncCommand } from './btrfs.ts'
 import { describeHolder, holdersOf, mountsInside, unescapeMountinfo } from './holders.ts'
 import { stopRemoval } from './leave.ts'
+import { type MountOptions, mountAll } from './mount-command.ts'
 import { stopReplace } from './replace.ts'
 import { stopScrub } from './scrub.ts'
 import { allParked, parkSilent, type Silence } from './silence.ts'
@@ -20,28 +21,6 @@ import type { Vault } from './vault.ts'
 
 /** A umount writes out everything that is dirty; over a slow line that is minutes, not seconds. */
 const umountDeadline = 30 * 60_000
-
-export interface MountOptions {
-  readonly readOnly: boolean
-  /** Members that take part. Fewer than all: degraded. */
-  readonly members: readonly string[]
-}
-
-const mountOptions = (vault: Vault, options: MountOptions): string => {
-  const { vault: name, members, filesystem } = vault.profile
-  const degraded = options.members.length < members.length
-  return [
-    ...(options.readOnly ? ['ro'] : []),
-    ...(degraded ? ['degraded'] : []),
-    // A read-only mount replays the log all the same, which writes, and no epoch was begun for that.
-    ...(degraded && options.readOnly ? ['rescue=nologreplay'] : []),
-    'noatime',
-    'nosuid',
-    'nodev',
-    ...(filesystem.compress ? [`compress=${filesystem.compress}`] : []),
-    ...options.members.map((member) => `device=${mapperPath(name, member)}`),
-  ].join(',')
-}
 
 /** The directory; made when missing. One that was there stays, one of ours goes with `down`. */
 export const mountPoint = (vault: Vault): Step => {
@@ -77,21 +56,7 @@ export const mount = (
     needs: options.needs,
     probe: () => probeMount(at, devices),
     refresh: labels,
-    up: [
-      {
-        on: vault.local,
-        // -i and -t: no helper and no probing, which costs 50 round trips.
-        command: {
-          argv: [
-            ...['mount', '-i', '-t', 'btrfs', '-o', mountOptions(vault, options)],
-            ...[devices[0] ?? '', at],
-          ],
-          deadline: 300_000,
-        },
-        explain: (output) => mountFailed(at, output),
-      },
-      ...labels,
-    ],
+    up: [mountAll(vault, options, options.silence.record), ...labels],
     down: [
       refuseWhenBusy(vault, at),
       {
@@ -233,9 +198,3 @@ const probeMount = async (at: string, devices: readonly string[]): Promise<Findi
     next: `umount ${at}`,
   }
 }
-
-const mountFailed = (at: string, output: Output): Fault =>
-  new Fault(Exit.decide, `the filesystem could not be mounted at ${at} (mount exit ${output.code})`, {
-    detail: output.stderr,
-    next: 'dmesg | tail   (Btrfs says there why)',
-  })
