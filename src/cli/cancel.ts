@@ -2,7 +2,7 @@ import { Exit, type ExitCode, Fault } from '../fault.ts'
 import { readText } from '../profile/text.ts'
 import { writeProfile } from '../profile/write.ts'
 import { type Job, jobTitle, weaker } from '../record/job.ts'
-import { updateRecord } from '../record/record.ts'
+import { readRecord, updateRecord } from '../record/record.ts'
 import { type Rotation, rotationTitle } from '../record/rotation.ts'
 import { endUpkeep, mountAt } from '../stack/mount.ts'
 import { confirm } from '../ui/ask.ts'
@@ -40,22 +40,41 @@ export const cancelVerb = async (world: World, name: string, options: CancelOpti
         next: `cloudvault up ${profile.vault}`,
       })
     const back = reversed(job)
-    if (back === null)
-      throw new Fault(Exit.decide, `${jobTitle(job)} is done but for what ${job.leaves} still has there`, {
-        stands: 'nothing was changed',
-        next: `cloudvault resume ${profile.vault}`,
-      })
+    if (back === null) throw tooLate(profile.vault, job)
     await agreeToCancel(world, jobTitle(job), options)
     const before = await readText(profile.path)
     await writeProfile(profile.path, before, withRedundancy(before, job.from, profile.path))
     // First what is wanted, then an end to what is under way: whoever is at it sees the new one when it looks.
     await updateRecord(paths.record, ({ rotation: _, ...now }) => ({ ...now, job: back }))
     await endUpkeep(vault.local, profile.mount.at)
+    await settled(context)
+    const after = (await readRecord(paths.record))?.job
+    if (after?.since === job.since && after.phase === 'retire') throw tooLate(profile.vault, after)
   } finally {
     await context.close()
   }
   return carryOn(world, name, options.json === true)
 }
+
+/** Milliseconds for whoever moves data to see that something else is wanted, and to note how it ended. */
+const settleMs = 30_000
+
+/** What the kernel brought to its end in this very moment is noted as done, in the place of what was wanted instead. */
+const settled = async ({ vault, profile, paths }: Context): Promise<void> => {
+  try {
+    const lock = await vault.local.lock(paths.resilverLock, profile.vault, settleMs)
+    await lock.release()
+  } catch (error) {
+    // A resilver has it: then nobody moves anything.
+    if (!(error instanceof Fault) || error.exit !== Exit.busy) throw error
+  }
+}
+
+const tooLate = (vault: string, job: Job): Fault =>
+  new Fault(Exit.decide, `${jobTitle(job)} is done but for what ${job.leaves} still has there`, {
+    stands: 'nothing was changed',
+    next: `cloudvault resume ${vault}`,
+  })
 
 /** The change that takes this one back; null when there is nothing to take back any more. */
 export const reversed = (job: Job): Job | null => {

@@ -1,5 +1,6 @@
 import { Exit, type ExitCode, Fault } from '../fault.ts'
 import type { Job } from '../record/job.ts'
+import { bytesOf } from '../ui/text.ts'
 import { type ChangeOptions, isDead, mayBegin, memberNamed, propose } from './change/begin.ts'
 import { carryOn } from './change/carry-on.ts'
 import { meeting, newcomerFrom } from './change/newcomer.ts'
@@ -37,7 +38,7 @@ export const replaceVerb = async (
     const oldBytes = context.record?.members[leaves]?.sizeBytes ?? 0
     const newBytes = sizeOf(drafted.member, oldBytes)
     if (newBytes < oldBytes)
-      throw new Fault(Exit.usage, `${joins} is smaller than ${leaves}: ${newBytes} of ${oldBytes} bytes`, {
+      throw new Fault(Exit.usage, `${joins} is smaller than ${leaves}: ${bytesOf(newBytes, oldBytes)}`, {
         stands: 'nothing was changed',
         next: `the same command with a size of at least that, or cloudvault resize ${context.profile.vault} ${leaves} first`,
       })

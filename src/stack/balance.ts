@@ -39,23 +39,51 @@ export const convert = async (local: Host, wanted: Conversion): Promise<void> =>
   const run: Run = (filters, work = { signal: wanted.signal, look }) =>
     balance(local, at, filters, work.signal, work.look)
   const pace = { limit: wanted.limit ?? (async () => null), signal: wanted.signal, look }
-  await run(compact)
+  await tidied(run)
   for (let round = 0; round < rounds; round++) {
-    await run([`-mconvert=${metadata},soft`])
-    await inPieces(pace, left, `-dconvert=${data},soft`, run)
-    if ((await left()) === 0) return
+    const full = await unlessFull(async () => {
+      await run([`-mconvert=${metadata},soft`])
+      await inPieces(pace, left, `-dconvert=${data},soft`, run)
+    })
+    // What was converted until then left empty chunks behind: once more with their room, and no more.
+    if (full !== null && round > 0) throw full
+    if (full !== null) await run(empty)
+    else if ((await left()) === 0) return
   }
 }
 
-/** Chunks that hold next to nothing are given back, at a tenth of their size each: others find room for chunks of their own. */
+/** Chunks that hold nothing are given back; this alone needs no room at all. */
+const empty = ['-dusage=0', '-musage=0']
+
+/** Chunks that hold next to nothing as well, at a tenth of their size each: others find room for chunks of their own. */
 const compact = ['-dusage=10', '-musage=10']
+
+/** Whether there is room for the little that is moved here, or not: what follows may do with less. */
+const tidied = async (run: Run): Promise<void> => {
+  await run(empty)
+  await unlessFull(() => run(compact))
+}
 
 /**
  * Makes room for new chunks: work that goes through the disk chunk by chunk needs another one for what is written
  * meanwhile, and a disk on which everything is given to half-empty chunks would be full.
  */
 export const makeRoom = (local: Host, at: string, signal: AbortSignal): Promise<void> =>
-  balance(local, at, compact, signal, async () => {})
+  tidied((filters) => balance(local, at, filters, signal, async () => {}))
+
+/** The kernel found no room for a new chunk. */
+export class NoRoom extends Fault {}
+
+/** @returns null when the work came to its end */
+export const unlessFull = async (work: () => Promise<void>): Promise<NoRoom | null> => {
+  try {
+    await work()
+    return null
+  } catch (error) {
+    if (error instanceof NoRoom) return error
+    throw error
+  }
+}
 
 type Run = (filters: readonly string[], work?: Pick<Pace, 'signal' | 'look'>) => Promise<void>
 
@@ -88,7 +116,7 @@ const balance = async (
   const output = await lengthy(local, argv, { signal, look, stop: () => stopBalance(local, at) })
   if (output.code === 0) return
   if (/no space left/i.test(output.stderr))
-    throw new Fault(Exit.decide, 'there is not room enough to store everything in the other way', {
+    throw new NoRoom(Exit.decide, 'there is not room enough to store everything in the other way', {
       detail: output.stderr,
       stands: 'what was converted stays so, the rest is stored as before; nothing is lost',
     })

@@ -1,7 +1,7 @@
 import { commandFailed } from '../engine/action.ts'
-import { Exit, Fault } from '../fault.ts'
+import { Exit } from '../fault.ts'
 import type { Host } from '../host/host.ts'
-import { endedByOthers } from './balance.ts'
+import { endedByOthers, makeRoom, NoRoom, unlessFull } from './balance.ts'
 import { lengthy } from './lengthy.ts'
 import { type Pace, pause, unlessLimited } from './pace.ts'
 import type { Extent } from './resize.ts'
@@ -21,9 +21,15 @@ export interface Leaving extends Pace {
   readonly filled: () => Promise<number>
 }
 
-/** @throws Fault 7 when the others have no room for it */
+/** @throws NoRoom (7) when the others have no room for it, also with their half-empty chunks given back */
 export const removeDevice = async (local: Host, leaving: Leaving): Promise<void> => {
   await stopRemoval(local, leaving.at)
+  if ((await unlessFull(() => moveOff(local, leaving))) === null) return
+  await makeRoom(local, leaving.at, leaving.signal)
+  await moveOff(local, leaving)
+}
+
+const moveOff = async (local: Host, leaving: Leaving): Promise<void> => {
   for (;;) {
     const rest = (await chunkByChunk(local, leaving)) ? { ...leaving, limit: async () => null } : leaving
     if (await unlessLimited(rest, (work) => run(local, leaving, removal(leaving), work))) return
@@ -73,7 +79,7 @@ const run = async (
   })
   if (output.code === 0) return
   if (/no space left/i.test(output.stderr))
-    throw new Fault(Exit.decide, 'the other members have not room enough for what is on it', {
+    throw new NoRoom(Exit.decide, 'the other members have not room enough for what is on it', {
       detail: output.stderr,
       stands: 'it is a member as before; what was moved is on the others',
     })

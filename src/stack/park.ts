@@ -6,6 +6,7 @@ import { memberId, parkUnit } from '../names.ts'
 import type { Sizes } from '../record/record.ts'
 import { dial } from './attach/dial.ts'
 import { reconfigureDevice } from './attach/nbd.ts'
+import { deviceState } from './attach/sysfs.ts'
 import type { Supervisor } from './supervise.ts'
 import type { Vault } from './vault.ts'
 
@@ -38,7 +39,9 @@ export const park = async (
   const unit = parkUnit(vault.profile.vault, member)
   if ((await supervisor.probe(unit)).is !== 'present') {
     await perform({ on: vault.local, command: { argv: ['rm', '-f', socket] } })
-    for (const action of supervisor.start(unit, parkingArgv(socket, Math.max(0, ...sizes))))
+    // Of a copy's target, which is no member yet, only the device knows it.
+    const known = sizes.length > 0 ? sizes : [Number((await deviceState(vault.nbdIndex(member))).sizeBytes)]
+    for (const action of supervisor.start(unit, parkingArgv(socket, Math.max(0, ...known))))
       await perform(action)
   }
   await listens(socket, member)

@@ -44,6 +44,7 @@ export const replaceDevice = async (local: Host, work: Replacing): Promise<void>
   const flags = ['-B', '-f', ...(failing ? ['-r'] : [])]
   const argv = ['btrfs', 'replace', 'start', ...flags, `${device}`, target, at]
   const output = await lengthy(local, argv, { signal, look, stop })
+  if (output.code !== 0 && /cancell?ed/i.test(output.stderr)) throw endedByOthers('the replacement')
   if (output.code !== 0) throw commandFailed(local.name, argv, output)
   await mustBeFinished(local, at)
 }

@@ -5,6 +5,7 @@ import { parkUnit } from '../names.ts'
 import { spareCopies } from '../profile/profile.ts'
 import { type RecordData, sizesOf, updateRecord, withStale } from '../record/record.ts'
 import { answers } from './attach.ts'
+import { holdChange } from './hold.ts'
 import { park, unpark } from './park.ts'
 import { longestWait } from './patience.ts'
 import type { Supervisor } from './supervise.ts'
@@ -88,6 +89,7 @@ const parkOne = async (silence: Silence, name: string): Promise<void> => {
   const sizes = sizesOf(record.members[name])
   // Noted on disk first: were we killed now, nobody may think that this copy is whole.
   if (!readOnly && mirrored(vault)) await updateRecord(vault.paths.record, (now) => withStale(now, [name]))
+  await holdChange(vault, name)
   for (let tries = 0; tries < parkTries; tries++) {
     if (await park(vault, supervisor, name, sizes)) return
     if (tries % 5 === 0 && (await answers(vault, name, sizes))) return unpark(vault, supervisor, name)

@@ -93,8 +93,9 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
   const index = await findByBackend(memberId(profile.vault, member.name))
   const pump =
     member.link.kind !== 'plain' ? await supervisor.probe(linkUnit(profile.vault, member.name)) : null
+  const parked = (await supervisor.probe(parkUnit(profile.vault, member.name))).is === 'present'
   if (index !== null && record && targetOf(record) === member.name)
-    return { ...base, ...beingFilled(member.link.kind, index) }
+    return { ...base, ...beingFilled(member.link.kind, index, parked) }
   if (index === null || !known) {
     return {
       ...base,
@@ -102,7 +103,6 @@ const lookAtMember = async (vault: Looked, member: Member, mounted: boolean): Pr
       mirror: mounted ? 'absent' : 'unknown',
     }
   }
-  const parked = (await supervisor.probe(parkUnit(profile.vault, member.name))).is === 'present'
   const latency = parked ? null : await readLatency(local, index, sizesOf(known), probeMs)
   const errors = record && mounted ? await readDeviceErrors(record.fsid, known.devid) : null
   const block = latency === null ? null : await superblockOf(vault, member.name)
@@ -167,8 +167,12 @@ const judge = (
   }
   const absent = members.filter((member) => member.mirror === 'absent')
   if (mounted.forced) return say('degraded', ...gaveUpWriting(vault, absent))
-  if (absent.length > spareCopies[profile.filesystem.assured])
-    return say('degraded', ...withoutEnough(profile, absent))
+  const job = underWay(record, members)
+  const changing = record.job ? [...job, protection(profile, record.job, absent.length)] : job
+  if (absent.length > spareCopies[profile.filesystem.assured]) {
+    const [why, next] = withoutEnough(profile, absent)
+    return say('degraded', [...why, ...job], next)
+  }
   if (absent.length > 0) {
     const names = absent.map((member) => member.name).join(', ')
     if (absent.every((member) => member.device === undefined))
@@ -176,12 +180,13 @@ const judge = (
         'degraded',
         [
           `${names} takes no part: the vault was brought up without it${readOnly ? '' : '; what is written now has fewer copies'}`,
+          ...changing,
         ],
         [`cloudvault down ${vault}, then cloudvault up ${vault}   when ${names} answers again`],
       )
     return say(
       'degraded',
-      [`${names} does not answer; what is written now has fewer copies`],
+      [`${names} does not answer; what is written now has fewer copies`, ...changing],
       [
         `cloudvault status ${vault}   it comes back by itself when ${names} answers again`,
         ...firewalls(profile, absent),
@@ -196,9 +201,7 @@ const judge = (
       [`cloudvault status ${vault}`],
     )
   const impure = impureChunks(table, profile.filesystem.redundancy, membersAfter(record))
-  const job = underWay(record)
-  if (impure.length > 0 && record.job)
-    return say('not mirrored', [...job, protection(profile, record.job)], [resume(vault)])
+  if (impure.length > 0 && record.job) return say('not mirrored', changing, [resume(vault)])
   if (impure.length > 0)
     return say(
       'not mirrored',

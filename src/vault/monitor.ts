@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Exit, Fault } from '../fault.ts'
-import { jobTitle, targetOf } from '../record/job.ts'
+import { type Job, jobTitle, targetOf } from '../record/job.ts'
 import { type RecordData, readRecord, updateRecord } from '../record/record.ts'
 import { onLinkDead } from '../stack/attach/linkdead.ts'
+import { NoRoom } from '../stack/balance.ts'
 import type { MemberStack } from '../stack/order.ts'
 import { onWake } from './awake.ts'
 import { tellFigures } from './figures.ts'
@@ -163,7 +164,9 @@ const watchJob = async (watch: Watch, changed: () => void): Promise<void> => {
       say('who takes part, or what can be counted on, has changed; looking at everything anew')
       return changed()
     }
-    if (record.job?.phase !== 'move' || performance.now() < again) continue
+    if (record.job?.phase !== 'move') continue
+    // Whoever types `resume` takes the trouble away, and wants it tried at once.
+    if (performance.now() < again && record.job.trouble !== undefined) continue
     if ((await cannotMove(vault, supervisor)) !== null) continue
     try {
       if (await moveAlone(vault, signal, () => {})) say(`done: ${jobTitle(record.job)}`)
@@ -171,10 +174,14 @@ const watchJob = async (watch: Watch, changed: () => void): Promise<void> => {
     } catch (error) {
       if (!(error instanceof Fault)) throw error
       if (error.exit === Exit.busy || error.exit === Exit.interrupted) continue
+      // It fell silent while the kernel worked with it: told, and waited for, above.
+      if ((await cannotMove(vault, supervisor)) !== null) continue
       const why = [error.message, ...(error.said ? [error.said] : [])].join(': ')
       say(`${jobTitle(record.job)} did not finish: ${why}`)
-      await troubled(watch, why)
-      again = performance.now() + (mendPauses[Math.min(failures++, mendPauses.length - 1)] ?? 0)
+      await troubled(watch, record.job, why)
+      const pause = mendPauses[Math.min(failures++, mendPauses.length - 1)] ?? 0
+      // A full disk does not get emptier by itself, and a kernel that is asked too often gives the filesystem up.
+      again = error instanceof NoRoom ? Number.POSITIVE_INFINITY : performance.now() + pause
     }
   }
 }
@@ -183,6 +190,8 @@ const watchJob = async (watch: Watch, changed: () => void): Promise<void> => {
 const partOf = ({ members, job }: RecordData): string =>
   JSON.stringify([Object.keys(members), targetOf({ ...(job ? { job } : {}) }), job?.from, job?.to])
 
-/** Whoever follows the change, or looks at the status, is told why it does not go on. */
-const troubled = ({ vault }: Watch, trouble: string): Promise<void> =>
-  updateRecord(vault.paths.record, (now) => (now.job ? { ...now, job: { ...now.job, trouble } } : now))
+/** Whoever follows the change, or looks at the status, is told why it does not go on; of one that was given up nobody asks. */
+const troubled = ({ vault }: Watch, job: Job, trouble: string): Promise<void> =>
+  updateRecord(vault.paths.record, (now) =>
+    now.job?.since === job.since ? { ...now, job: { ...now.job, trouble } } : now,
+  )

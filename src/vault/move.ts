@@ -3,17 +3,11 @@ import { Exit, Fault } from '../fault.ts'
 import type { Host } from '../host/host.ts'
 import { mapperPath, memberId, parkUnit } from '../names.ts'
 import { type Job, jobTitle, membersAfter, targetOf } from '../record/job.ts'
-import {
-  type MemberRecord,
-  type RecordData,
-  readRecord,
-  updateRecord,
-  withoutStale,
-  withStale,
-} from '../record/record.ts'
+import { type MemberRecord, type RecordData, readRecord, updateRecord } from '../record/record.ts'
 import { findByBackend } from '../stack/attach/sysfs.ts'
-import { convert, endedByOthers, makeRoom } from '../stack/balance.ts'
+import { convert, endedByOthers, makeRoom, NoRoom } from '../stack/balance.ts'
 import { impureChunks, readChunkTable, readSuperblock, syncCommand } from '../stack/btrfs.ts'
+import { givenUpSince } from '../stack/hold.ts'
 import { memberRecord } from '../stack/identify.ts'
 import { removeDevice } from '../stack/leave.ts'
 import { mountAt } from '../stack/mount.ts'
@@ -22,7 +16,9 @@ import { readExtents } from '../stack/resize.ts'
 import type { Supervisor } from '../stack/supervise.ts'
 import type { Vault } from '../stack/vault.ts'
 import { copySpeed } from './copy-speed.ts'
+import { hasLeft, retiring, tookPlace } from './moved.ts'
 import { forgetProgress, type Progress, progressNotes, progressOf } from './progress.ts'
+import { whatIsShort } from './short.ts'
 
 /**
  * The long part of a change of members: the kernel stores data anew. Whoever is there does it, one at a time: the verb
@@ -72,7 +68,10 @@ export const moveAlone = async (
         note(progress)
         seen(progress)
       }
-      await move({ vault, record, job: record.job, signal, seen: both })
+      const work = { vault, record, job: record.job, signal, seen: both }
+      await move(work).catch(async (error: unknown) => {
+        throw error instanceof NoRoom ? await whatIsShort(vault, error) : error
+      })
       return true
     } finally {
       await awake.release()
@@ -110,14 +109,17 @@ const regrown = async ({ vault, record, job }: Work): Promise<void> => {
 
 /**
  * What the record says now: `resume --limit` may change it at any time.
- * @throws Fault 6 when something else is wanted now: while nothing but waiting happens, nobody else could say so
+ * @throws Fault 6 when something else is wanted now, or a member that is needed was given up: while nothing but waiting
+ * happens, nobody else could say so
  */
 const limitOf =
-  ({ vault, job }: Work) =>
+  ({ vault, record, job }: Work) =>
   async (): Promise<number | null> => {
-    const now = (await readRecord(vault.paths.record))?.job
-    if (now?.since === job.since) return now.limit ?? null
-    throw endedByOthers(jobTitle(job))
+    const now = await readRecord(vault.paths.record)
+    if (now?.job?.since !== job.since) throw endedByOthers(jobTitle(job))
+    const [silent] = givenUpSince(record, now)
+    if (silent === undefined) return now.job.limit ?? null
+    throw new Fault(Exit.busy, `${jobTitle(job)} waits until ${silent} answers`)
   }
 
 /** @throws Fault 7 when something is still stored in the old way at the end */
@@ -169,7 +171,7 @@ const removeMember = async (work: Work, member: string): Promise<void> => {
       },
     })
   }
-  await updateRecord(vault.paths.record, (now) => retiring(withoutStale(without(now, member), member)))
+  await updateRecord(vault.paths.record, (now) => hasLeft(now, work.job, member))
 }
 
 /** A newcomer that the kernel took in without our having noted it. @returns its number, or null when it was not */
@@ -188,15 +190,16 @@ const replaceMember = async (work: Work): Promise<void> => {
   const { joins = '', leaves = '' } = job
   const { vault: name, mount } = vault.profile
   const old = record.members[leaves]
-  if (old === undefined) return updateRecord(vault.paths.record, retiring)
+  if (old === undefined) return updateRecord(vault.paths.record, (now) => retiring(now, job))
   const target = mapperPath(name, joins)
   const began = performance.now()
   const done = await readSuperblock(vault.local, target, false)
   // Killed between the kernel's end and our note of it.
   if (done?.fsid !== record.fsid || done.devid !== old.devid) {
     // Not with a dead one: what is stored anew could be put onto it.
-    if (!job.failing && (await replaceState(vault.local, mount.at)).is !== 'running')
-      await makeRoom(vault.local, mount.at, signal)
+    const running = (await replaceState(vault.local, mount.at)).is === 'running'
+    if (!running && done?.fsid === record.fsid && done.devid === copyTarget) await unmark(vault.local, target)
+    if (!job.failing && !running) await makeRoom(vault.local, mount.at, signal)
     const speed = copySpeed(vault, record)
     await speed.set(await limitOf(work)())
     await replaceDevice(vault.local, {
@@ -214,13 +217,18 @@ const replaceMember = async (work: Work): Promise<void> => {
   }
   await resizeToFull(vault.local, mount.at, old.devid)
   const newcomer = await identityOf(vault, joins, old)
-  await updateRecord(vault.paths.record, (now) => {
-    const members = { ...without(now, leaves).members, [joins]: newcomer }
-    const resilver = now.resilver?.members.filter((member) => member !== leaves) ?? []
-    const { resilver: _, ...rest } = now
-    return retiring(withStale({ ...rest, members }, [...resilver, joins]))
-  })
+  await updateRecord(vault.paths.record, (now) => tookPlace(now, job, newcomer))
 }
+
+/** The kernel's number for a device that is being copied onto. */
+const copyTarget = 0
+
+/**
+ * A target that did not answer when its copy was given up still says that it belongs to the filesystem, and btrfs would
+ * take it for a mounted one. It is ours, and nothing but half a copy is on it.
+ */
+const unmark = (local: Host, target: string): Promise<void> =>
+  must(local, ['wipefs', '--all', '--types', 'btrfs', target])
 
 const identityOf = async (vault: Vault, member: string, old: MemberRecord): Promise<MemberRecord> => {
   await must(vault.local, syncCommand(vault.profile.mount.at).argv)
@@ -235,11 +243,3 @@ const resizeToFull = (local: Host, at: string, devid: number): Promise<void> =>
 
 const must = (local: Host, argv: readonly string[]): Promise<void> =>
   perform({ on: local, command: { argv, deadline: 600_000 } })
-
-const without = (record: RecordData, member: string): RecordData => {
-  const { [member]: _, ...members } = record.members
-  return { ...record, members }
-}
-
-const retiring = (record: RecordData): RecordData =>
-  record.job ? { ...record, job: { ...record.job, phase: 'retire' } } : record

@@ -12,6 +12,7 @@ import {
 } from '../record/record.ts'
 import { SessionLost } from '../server/session.ts'
 import { answers, reconnect } from '../stack/attach.ts'
+import { holdChange } from '../stack/hold.ts'
 import type { MemberStack } from '../stack/order.ts'
 import { park, unpark } from '../stack/park.ts'
 import { isLastCopy, patienceFor } from '../stack/patience.ts'
@@ -145,8 +146,9 @@ const reconnected = async (
   }
 }
 
-/** The same session, and yet an older disk: noted, so that the copy is mended. */
+/** The same session, and yet an older disk: noted, so that the copy is mended. A target whose copy was given up is older. */
 const forgot = async (watch: Watch, member: string): Promise<boolean> => {
+  if (await isCopyTarget(watch, member)) return false
   const lost = await lostGenerations(watch.vault, watch.record, member)
   if (lost === null) return false
   await updateRecord(watch.vault.paths.record, (now) => withStale(now, [member]))
@@ -197,6 +199,11 @@ const returnOf = async (watch: Watch, stack: MemberStack, past: Past): Promise<b
   return false
 }
 
+const isCopyTarget = async ({ vault }: Watch, member: string): Promise<boolean> => {
+  const { job } = (await readRecord(vault.paths.record)) ?? {}
+  return job?.kind === 'replace' && job.phase === 'move' && job.joins === member
+}
+
 /**
  * Noted on disk first: were we killed now, nobody may think that this copy is whole. Of two that are over at the same
  * moment, the one that is noted second is the last copy, and is waited for longer.
@@ -209,7 +216,8 @@ const parkNow = async (
 ): Promise<boolean> => {
   const { vault, supervisor, say } = watch
   const { name } = member
-  let noted = !mirrored(vault)
+  // A copy's target is no member yet: whoever reads has no use for it, and what it missed is copied anew.
+  let noted = !mirrored(vault) || (await isCopyTarget(watch, name))
   if (!noted) {
     let waits = false
     await updateRecord(vault.paths.record, (now) => {
@@ -220,6 +228,7 @@ const parkNow = async (
     })
     if (waits) return false
   }
+  await holdChange(vault, name, say)
   try {
     if (await park(vault, supervisor, name, await sizesNow(watch, name))) {
       const then = mirrored(vault) ? 'going on without it' : 'what was waiting fails with an error'

@@ -31,8 +31,8 @@ export const follow = async (world: World, name: string, json: boolean): Promise
       if (job?.phase !== 'move' || job.since !== (followed ?? job.since)) return
       followed = job.since
       const why = job.trouble ?? (await cannotMove(vault, supervisor))
-      if (why !== null) throw stuck(profile.vault, job, why)
       const watched = (await supervisor.probe(monitorUnit(profile.vault))).is === 'present'
+      if (why !== null) throw stuck(profile.vault, job, why, watched)
       if (!watched && (await doneHere(context, world, show))) return
       const progress = await readProgress(paths.progress)
       if (progress) show(progress)
@@ -70,8 +70,14 @@ const forgetTrouble = ({ paths }: Context): Promise<void> =>
     return { ...record, job }
   })
 
-const stuck = (vault: string, job: Job, why: string): Fault =>
+const stuck = (vault: string, job: Job, why: string, watched: boolean): Fault =>
   new Fault(Exit.decide, `${jobTitle(job)} cannot go on: ${why}`, {
-    stands: 'what was moved until now stays moved; every file is there',
-    next: `cloudvault resume ${vault}   when the cause is gone, or cloudvault cancel ${vault}`,
+    stands:
+      job.kind === 'replace'
+        ? `${job.leaves} is a member as before; every file is there`
+        : 'what was moved until now stays moved; every file is there',
+    next:
+      watched && job.trouble === undefined
+        ? `nothing: it goes on by itself when the cause is gone; cloudvault resume ${vault}   shows it, cloudvault cancel ${vault}   gives it up`
+        : `cloudvault resume ${vault}   when the cause is gone, or cloudvault cancel ${vault}`,
   })

@@ -19,6 +19,7 @@ import { Context } from '../context.ts'
 import { groupsOf } from '../plan.ts'
 import type { World } from '../world.ts'
 import { newKit } from './kit.ts'
+import { withRedundancy } from './newcomer.ts'
 
 /**
  * A member that holds nothing of the vault any more goes: its device here, its export and disk there, its header, its
@@ -76,7 +77,8 @@ const takeAway = async (world: World, name: string, job: Job, json: boolean): Pr
 /** The profile without the one that goes. A twin never stood there: it takes the lines of the one that it replaces. */
 const withoutLeaver = (before: string, job: Job, path: string): string => {
   const { twin, joins = '', leaves = '' } = job
-  if (twin === undefined) return removeMember(before, leaves, path)
+  // Somebody gave it up in the moment in which it was done, and the profile says again what was before.
+  if (twin === undefined) return removeMember(withRedundancy(before, job.to, path), leaves, path)
   return job.kind === 'replace' ? becomeTwin(before, leaves, { ...twin, name: joins }, path) : before
 }
 

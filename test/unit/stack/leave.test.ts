@@ -94,9 +94,10 @@ test('a limit that comes too late finds it done', async () => {
   expect(done()).toEqual(['btrfs device remove 3 /m'])
 })
 
-test('what has no room elsewhere is a decision, also on the way', async () => {
+test('what has no room elsewhere is tried once more with room made, and then a decision', async () => {
   const full = scriptedHost('here', [
     ['cancel', {}],
+    ['balance start', {}],
     ['filesystem resize', { code: 1, stderr: "ERROR: unable to resize '/m': No space left on device" }],
   ])
   const { work } = machine([900 * MiB])
@@ -108,6 +109,13 @@ test('what has no room elsewhere is a decision, also on the way', async () => {
   ).rejects.toMatchObject({
     exit: Exit.decide,
   })
+  const tried = full.lines.filter((line) => !line.includes('cancel'))
+  expect(tried.map((line) => line.split(' ', 3).join(' '))).toEqual([
+    'btrfs filesystem resize',
+    'btrfs balance start',
+    'btrfs balance start',
+    'btrfs filesystem resize',
+  ])
 })
 
 test('a limit that is set meanwhile stops what runs without one; whoever interrupts stops it for good', async () => {
@@ -140,6 +148,6 @@ test('a pause ends when the limit goes, when the average is kept, and when it is
   await pause(1000, performance.now(), pace(1, AbortSignal.abort()))
   expect(looked).toEqual([])
   let asked = 0
-  await pause(1, performance.now(), { ...pace(1), limit: async () => (asked++ === 0 ? 1000 : null) })
+  await pause(500, performance.now(), { ...pace(1), limit: async () => (asked++ === 0 ? 1000 : null) })
   expect(looked).toEqual(['waited'])
 })
