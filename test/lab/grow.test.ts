@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { changes } from './changes.ts'
-import { copyPhotos, status, verdictBecomes } from './drills/work.ts'
-import { labProfile, nothingLeft, useLab, verb } from './support.ts'
+import { aloneUp, copyPhotos, status, verdictBecomes } from './drills/work.ts'
+import { nothingLeft, useLab, verb } from './support.ts'
 
 /**
  * An ordinary vault on one server gets a second one, and another in the place of a dead one, while somebody writes into
@@ -12,13 +12,7 @@ const lab = useLab({ servers: 3 })
 const { joins, whileWriting, members, enough } = changes(lab)
 
 beforeAll(async () => {
-  await labProfile(lab(), { size: '1GiB' })
-  const both = await lab().client.readFile('/etc/cloudvault/photos.yaml')
-  const alone = both.slice(0, both.indexOf('\n  - name: gra')).replace('mirror: raid1 ', 'mirror: single ')
-  await lab().client.putFile('/etc/cloudvault/photos.yaml', `${alone}\n`, 0o600)
-  await verb(lab(), ['provision', 'photos'])
-  await verb(lab(), ['create', 'photos', '--confirm', 'photos'])
-  await verb(lab(), ['up', 'photos'])
+  await aloneUp(lab(), { size: '1GiB' })
   await copyPhotos(lab())
 }, 600_000)
 

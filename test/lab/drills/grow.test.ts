@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { anySeed, buildLoops, everyKind, judged, loop, loopMinutes } from '../loops.ts'
-import { labProfile, nothingLeft, useLab, verb } from '../support.ts'
+import { nothingLeft, useLab, verb } from '../support.ts'
 import { drill } from './drill.ts'
-import { everyFileIsRight, rightAlone, status } from './work.ts'
+import { aloneUp, everyFileIsRight, killMovers, movedTo, rightAlone, status } from './work.ts'
 
 /** A machine that dies while its vault grows: killed programs, a power cut, and what is said in between. */
 const lab = useLab({ servers: 2 })
@@ -13,13 +13,7 @@ const mebibytes = 160
 const patience = (loopMinutes + 30) * 60_000
 
 beforeAll(async () => {
-  await labProfile(lab())
-  const both = await lab().client.readFile('/etc/cloudvault/photos.yaml')
-  const alone = both.slice(0, both.indexOf('\n  - name: gra')).replace('mirror: raid1 ', 'mirror: single ')
-  await lab().client.putFile('/etc/cloudvault/photos.yaml', `${alone}\n`, 0o600)
-  await verb(lab(), ['provision', 'photos'])
-  await verb(lab(), ['create', 'photos', '--confirm', 'photos'])
-  await verb(lab(), ['up', 'photos'])
+  await aloneUp(lab())
   await buildLoops()
 }, 600_000)
 
@@ -27,24 +21,6 @@ afterAll(async () => {
   await verb(lab(), ['down', 'photos'])
   await nothingLeft(lab())
 })
-
-interface Growing {
-  readonly verdict: string
-  readonly job?: { readonly phase: string; readonly progress?: { readonly share: number } }
-}
-
-/** Waits until the change is so far, and says how far it is; a change that is not told, or told as healthy, is a fault. */
-const grownBy = async (share: number, seconds: number): Promise<number> => {
-  let last: Growing = { verdict: 'nothing was said' }
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
-    last = (await status(lab())) as unknown as Growing
-    if (last.job?.phase === 'move' && last.verdict === 'healthy') break
-    const now = last.job?.progress?.share ?? 0
-    if (now >= share && now < 1) return now
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-  }
-  throw new Error(`not seen to be at ${share}: ${JSON.stringify(last)}`)
-}
 
 drill(
   32,
@@ -64,13 +40,11 @@ drill(
         ...['--accept-host-key', `gra=${gra.hostKeyFingerprint}`],
       ]),
     )
-    const first = await grownBy(0.05, 300)
-    // The verb, the monitor, and the btrfs that the kernel works for; not the shells around them.
-    await client.run(`for p in /proc/[0-9]*; do
-    case "$(cat $p/comm 2>/dev/null)" in node*|btrfs) ;; *) continue;; esac
-    grep -aqE 'cloudvault.js.(add-mirror|monitor)|btrfs.balance' $p/cmdline 2>/dev/null && kill -9 \${p#/proc/}; done; true`)
+    const first = await movedTo(lab(), 0.05, 300)
+    // The verb, the monitor, and the btrfs that the kernel works for.
+    await killMovers(lab(), '|btrfs balance')
     await growing.wait()
-    const second = await grownBy(Math.min(0.9, first + 0.05), 300)
+    const second = await movedTo(lab(), Math.min(0.9, first + 0.05), 300)
     await client.kill()
     await client.boot()
     await client.run('cp /root/sums /tmp/sums')

@@ -7,12 +7,25 @@ import { labProfile, nothingLeft, type VaultOptions, verb } from '../support.ts'
 /** A provisioned, created vault "photos" that is up at /vault/photos. */
 export const vaultUp = async (lab: Lab, options: VaultOptions = {}): Promise<void> => {
   await labProfile(lab, options)
+  await fromNothing(lab)
+}
+
+/** The same on its first server alone, without a mirror. */
+export const aloneUp = async (lab: Lab, options: VaultOptions = {}): Promise<void> => {
+  await labProfile(lab, options)
+  const both = await lab.client.readFile('/etc/cloudvault/photos.yaml')
+  const alone = both.slice(0, both.indexOf('\n  - name: gra')).replace('mirror: raid1 ', 'mirror: single ')
+  await lab.client.putFile('/etc/cloudvault/photos.yaml', `${alone}\n`, 0o600)
+  await fromNothing(lab)
+}
+
+const fromNothing = async (lab: Lab): Promise<void> => {
   await verb(lab, ['provision', 'photos'])
   await verb(lab, ['create', 'photos', '--confirm', 'photos'])
   await verb(lab, ['up', 'photos'])
 }
 
-/** The same with an album in it, and down: where drills begin and end that bring it up themselves. */
+/** One on two servers with an album in it, and down: where drills begin and end that bring it up themselves. */
 export const vaultAtRest = async (lab: Lab, options: VaultOptions = {}): Promise<void> => {
   await vaultUp(lab, options)
   await copyPhotos(lab)
@@ -46,7 +59,12 @@ export const status = async (lab: Lab) =>
     readonly verdict: string
     readonly why: readonly string[]
     readonly next: readonly string[]
-    readonly job?: { readonly kind: string; readonly phase: string }
+    readonly job?: {
+      readonly kind: string
+      readonly phase: string
+      readonly progress?: { readonly phase: string; readonly share: number }
+    }
+    readonly totalBytes?: number
     readonly scrub?: {
       readonly state: string
       readonly nextAt?: string
@@ -55,6 +73,7 @@ export const status = async (lab: Lab) =>
     readonly members: readonly {
       readonly name: string
       readonly mirror: string
+      readonly link: { readonly state: string; readonly note?: string }
       readonly errors?: Readonly<Record<'read' | 'write' | 'flush' | 'corruption' | 'generation', number>>
     }[]
   }
@@ -127,10 +146,31 @@ export const everyFileIsRight = async (lab: Lab): Promise<number> => {
  */
 export const killWhile = async (lab: Lab, command: string): Promise<void> => {
   await movesWith(lab, command)
+  await killMovers(lab, `|${command}`)
+}
+
+/** Kills verbs that move data, and the monitor, with SIGKILL; not the shells around them. @param more "|another pattern" */
+export const killMovers = async (lab: Lab, more = ''): Promise<void> => {
   await lab.client.run(`for p in /proc/[0-9]*; do
     case "$(cat $p/comm 2>/dev/null)" in node*|btrfs) ;; *) continue;; esac
-    tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -qE 'cloudvault.js (replace|redundancy|resume|monitor)|${command}' && kill -9 \${p#/proc/}
+    tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -qE 'cloudvault.js (add-mirror|replace|redundancy|resume|key rotate|monitor)${more}' && kill -9 \${p#/proc/}
     done; true`)
+}
+
+/**
+ * Waits until data has moved so far, but not all of it, and says how far. A vault that is growing and is not told to be,
+ * or is called healthy, is a fault.
+ */
+export const movedTo = async (lab: Lab, share: number, seconds: number, phase?: string): Promise<number> => {
+  let last: Partial<Awaited<ReturnType<typeof status>>> = {}
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
+    last = await status(lab)
+    if (last.job?.kind === 'add' && last.job.phase === 'move' && last.verdict === 'healthy') break
+    const now = last.job?.progress
+    if (now && now.share >= share && now.share < 1 && (phase ?? now.phase) === now.phase) return now.share
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+  }
+  throw new Error(`not seen to be at ${share}: ${JSON.stringify(last)}`)
 }
 
 /**

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { changes } from '../changes.ts'
-import { copyPhotos, killWhile, movesWith, status, vaultUp, verdictBecomes } from '../drills/work.ts'
+import { copyPhotos, killWhile, status, vaultUp, verdictBecomes } from '../drills/work.ts'
 import { leftOnServer, nothingLeft, useLab, verb } from '../support.ts'
 
 /**
@@ -10,9 +10,7 @@ import { leftOnServer, nothingLeft, useLab, verb } from '../support.ts'
  */
 
 const lab = useLab({ servers: 4 })
-
-/** A change that goes on while the test looks at it; killed or not, how it ended is nobody's business here. */
-const begun = (args: readonly string[]) => lab().client.start(lab().client.cloudvaultArgv(args))
+const { joins, whileWriting, members, enough, begun, resumed, profile, emptied, givenUp } = changes(lab)
 
 /** Begun, and killed with SIGKILL while the kernel works for that command. */
 const cutOff = async (args: readonly string[], command: string): Promise<void> => {
@@ -20,43 +18,6 @@ const cutOff = async (args: readonly string[], command: string): Promise<void> =
   await killWhile(lab(), command)
   await running.wait()
 }
-
-/** Nothing of the vault is on a server that takes no part. */
-const emptied = async (name: string): Promise<void> => {
-  const { stdout } = await lab().server(name).run('ls /srv/cloudvault /etc/cloudvault 2>&1; true')
-  expect(stdout).not.toMatch(/photos/)
-}
-
-const ended = (): Promise<void> =>
-  expect
-    .poll(async () => (await status(lab())).job?.phase ?? 'none', { timeout: 400_000, interval: 2000 })
-    .toBe('none')
-
-/** The monitor may be done before anybody asks. */
-const resumed = async (...flags: string[]): Promise<void> => {
-  const { code, stderr } = await lab().client.cloudvault(['resume', 'photos', ...flags], {
-    deadlineMs: 600_000,
-  })
-  expect([0, 7], stderr).toContain(code)
-  await ended()
-}
-
-/** Given up while the kernel works for that command: as it was before, healthy, and nothing of the newcomer is left. */
-const givenUp = async (args: readonly string[], command: string, newcomer?: string): Promise<void> => {
-  const [before, was] = [await members(), await profile()]
-  const running = begun(args)
-  await movesWith(lab(), command)
-  await verb(lab(), ['cancel', 'photos', '--yes'])
-  await running.wait()
-  const report = await status(lab())
-  expect(report.job).toBeUndefined()
-  await verdictBecomes(lab(), 'healthy', 120)
-  expect(await members()).toEqual(before)
-  expect(await profile()).toBe(was)
-  if (newcomer !== undefined) await emptied(newcomer)
-}
-
-const profile = async (): Promise<string> => lab().client.readFile('/etc/cloudvault/photos.yaml')
 
 /** The kernel's limit for each member, bytes per second. */
 const limits = async (): Promise<string> =>
@@ -72,8 +33,6 @@ const rateTo = async (member: string, seconds: number): Promise<number> => {
   const [from = 0, at = 0, to = 0, then = 0] = stdout.trim().split(/\s+/).map(Number)
   return ((to - from) * 512) / ((then - at) / 1e9)
 }
-
-const { joins, whileWriting, members, enough } = changes(lab)
 
 beforeAll(async () => {
   await vaultUp(lab(), { size: '1GiB' })

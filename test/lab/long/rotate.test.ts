@@ -1,6 +1,6 @@
 import { createDecipheriv } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
-import { copyPhotos, everyFileIsRight, status, vaultUp, writeDuring } from '../drills/work.ts'
+import { copyPhotos, everyFileIsRight, killMovers, status, vaultUp, writeDuring } from '../drills/work.ts'
 import { nothingLeft, useLab, verb, volumeKey } from '../support.ts'
 
 /**
@@ -48,7 +48,7 @@ const killedInTheMiddle = async (args: readonly string[]): Promise<void> => {
   const moving = `grep -q '"phase": "move"' ${state}/record.json`
   for (let looks = 0; looks < 1500 && !over; looks++)
     if ((await lab().client.run(moving, { allowFail: true })).code === 0) break
-  await lab().client.run('kill -9 $(pgrep -f "^[^ ]*node [^ ]*[c]loudvault.js (key rotate|monitor)")')
+  await killMovers(lab())
   expect((await ended).code).not.toBe(0)
 }
 
