@@ -1,5 +1,6 @@
 import { createDecipheriv } from 'node:crypto'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
+import type { Running } from '../../../lab/running.ts'
 import { copyPhotos, everyFileIsRight, killMovers, status, vaultUp, writeDuring } from '../drills/work.ts'
 import { nothingLeft, useLab, verb, volumeKey } from '../support.ts'
 
@@ -38,7 +39,7 @@ const keyOf = async (folder: string, member: string): Promise<Buffer> => {
   return volumeKey(lab(), `${headers}/${member}.luks`, '/root/vault.key')
 }
 
-/** The verb and the monitor end with SIGKILL as soon as data moves; not the shell that starts the monitor again. */
+/** The verb, the monitor and the shell that would start it again end with SIGKILL as soon as data moves. */
 const killedInTheMiddle = async (args: readonly string[]): Promise<void> => {
   const running = lab().client.start(lab().client.cloudvaultArgv(args))
   let over = false
@@ -49,7 +50,15 @@ const killedInTheMiddle = async (args: readonly string[]): Promise<void> => {
   for (let looks = 0; looks < 1500 && !over; looks++)
     if ((await lab().client.run(moving, { allowFail: true })).code === 0) break
   await killMovers(lab())
+  await lab().client.run('kill -9 $(pgrep -f "[c]loudvault.js monitor")')
   expect((await ended).code).not.toBe(0)
+}
+
+/** For longer than the kernel waits: nobody but a monitor connects them again, and without one the mount is lost. */
+const bothLinksAreLost = async (): Promise<void> => {
+  for (const server of lab().servers) await server.cutLink()
+  await lab().client.run('sleep 25')
+  for (const server of lab().servers) await server.restoreLink()
 }
 
 test('while somebody writes, killed in the middle: the old keys open nothing, each new one does', {
@@ -72,8 +81,11 @@ test('while somebody writes, killed in the middle: the old keys open nothing, ea
     const seen = await status(lab())
     expect(seen.why.join()).toContain('new volume keys: 0 of 2 members have theirs')
     expect(seen.verdict).not.toBe('degraded')
+    expect(seen.why.join()).toContain('no monitor runs')
+    await bothLinksAreLost()
     expect((await verb(lab(), rotate, 6)).stderr).toContain('cloudvault resume photos')
     const done = await verb(lab(), ['resume', 'photos'])
+    expect(done.stderr).toContain('no monitor ran for photos: one was started')
     expect(done.stdout).toContain('every member has a new volume key: fsn2, gra2')
   })
   const seconds = Math.round((Date.now() - began) / 1000)
@@ -103,4 +115,87 @@ test('each of them has every file', { timeout: 10 * minutes }, async () => {
     await verb(lab(), ['down', 'photos'])
   }
   await nothingLeft(lab())
+})
+
+test('unprovisioned, nothing of it is left, not even the directory that the first disk was in', {
+  timeout: 5 * minutes,
+}, async () => {
+  await verb(lab(), ['unprovision', 'photos', '--confirm', 'photos'])
+  const left = 'ls -d /srv/cloudvault /etc/cloudvault 2>/dev/null; true'
+  for (const server of lab().servers) expect((await server.run(left)).stdout).toBe('')
+})
+
+describe('a vault without a mirror', () => {
+  const rotate = ['key', 'rotate', 'photos', '--reencrypt', '--confirm', 'photos']
+
+  beforeAll(async () => {
+    await lab().client.run(`rm -rf ${state} /root/old /tmp/sums`)
+    const fsn = lab().server('fsn')
+    await vaultUp(lab(), {
+      shipped: 'single',
+      // In less than this Btrfs may find no room to take a chunk out of use while it is copied.
+      size: '512MiB',
+      changes: [
+        ['scratch', 'photos'],
+        ['ssh: root@vps-fsn.example.com:22', `ssh: vps-fsn\n    host_key: ${fsn.hostKeyFingerprint}`],
+      ],
+    })
+    await copyPhotos(lab())
+    const noise = '/vault/photos/noise'
+    await lab().client.run(
+      `head -c 50000000 /dev/urandom > ${noise} && sync -f ${noise} && sha256sum ${noise} >> /tmp/sums`,
+    )
+  }, 10 * minutes)
+
+  /** A rotation that has come to its copy, which takes half a minute: somebody wants it slow while it is set up. */
+  const inTheMiddle = async (): Promise<Running> => {
+    const running = lab().client.start(lab().client.cloudvaultArgv(rotate))
+    const comesTo = (phase: string): Promise<unknown> =>
+      lab().client.run(
+        `i=0; until grep -q '"phase": "${phase}"' ${state}/record.json; do i=$((i+1)); [ $i -lt 900 ] || exit 1; sleep 0.1; done`,
+        { deadlineMs: 200_000 },
+      )
+    await comesTo('prepare')
+    // Noted at once; that it cannot go on beside the other one is told then.
+    await verb(lab(), ['resume', 'photos', '--limit', '2MiB'], 6)
+    await comesTo('move')
+    return running
+  }
+
+  test('while somebody writes: the old key opens nothing, the new one does', {
+    timeout: 10 * minutes,
+  }, async () => {
+    const before = await keyOf(state, 'fsn')
+    const { files, worstMs } = await writeDuring(lab(), async () => {
+      expect((await verb(lab(), rotate)).stdout).toContain('every member has a new volume key: fsn2')
+    })
+    console.log(`rotate, no mirror: ${files} files written meanwhile, longest wait ${worstMs} ms`)
+    expect((await status(lab())).verdict).toBe('healthy')
+    expect(await opens('fsn', 'photos-fsn2.img', before)).toBe(false)
+    expect(await opens('fsn', 'photos-fsn2.img', await keyOf(state, 'fsn2'))).toBe(true)
+    expect(await everyFileIsRight(lab())).toBeGreaterThan(0)
+  })
+
+  test('given up in the middle: as before, and whoever was at it is told so', {
+    timeout: 10 * minutes,
+  }, async () => {
+    const before = await keyOf(state, 'fsn2')
+    const running = await inTheMiddle()
+    await verb(lab(), ['cancel', 'photos', '--yes'])
+    const ended = await running.wait()
+    expect(`${ended.code} ${ended.stderr}`).toMatch(/^6 [\s\S]*given up by somebody else/)
+    const now = await status(lab())
+    expect([now.verdict, now.members.map(({ name }) => name)]).toEqual(['healthy', ['fsn2']])
+    expect((await lab().server('fsn').run('ls /srv/cloudvault')).stdout).toBe('photos-fsn2.img\n')
+    expect(await opens('fsn', 'photos-fsn2.img', before)).toBe(true)
+    await verb(lab(), ['down', 'photos'])
+    await verb(lab(), ['up', 'photos'])
+    expect(await everyFileIsRight(lab())).toBeGreaterThan(0)
+  })
+
+  test('down and unprovisioned, nothing is left', { timeout: 5 * minutes }, async () => {
+    await verb(lab(), ['down', 'photos'])
+    await nothingLeft(lab())
+    await verb(lab(), ['unprovision', 'photos', '--confirm', 'photos'])
+  })
 })
