@@ -27,7 +27,7 @@ export interface Conversion {
 /** What is written meanwhile may get a chunk of the old kind at the last moment. */
 const rounds = 3
 
-/** Metadata first: small, and without it nothing of the data could be found again. "soft": the rest is left alone. */
+/** The system chunks and metadata first: small, and without them nothing could be found again. "soft": the rest is left alone. */
 export const convert = async (local: Host, wanted: Conversion): Promise<void> => {
   const { fsid, at, redundancy, members } = wanted
   // One that a killed program left behind, or that Btrfs took up again at the mount, would be in the way.
