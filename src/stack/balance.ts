@@ -42,6 +42,9 @@ export const convert = async (local: Host, wanted: Conversion): Promise<void> =>
   await tidied(run)
   for (let round = 0; round < rounds; round++) {
     const full = await unlessFull(async () => {
+      // By itself: otherwise the kernel may give the last of a disk to a chunk of metadata, then find no room to note that
+      // in a system chunk of the new kind, and abort; the filesystem is read-only (seen with 6.1 on small disks).
+      await run([`-sconvert=${metadata},soft`])
       await run([`-mconvert=${metadata},soft`])
       await inPieces(pace, left, `-dconvert=${data},soft`, run)
     })
