@@ -93,7 +93,7 @@ export class LabClient {
 
   /** Runs this checkout's cloudvault in the guest. Any exit code is an answer. Default deadline 300,000 ms. */
   cloudvault(args: readonly string[], options: Omit<RunOptions, 'allowFail'> = {}): Promise<Result> {
-    return this.run(this.cloudvaultArgv(args), { deadlineMs: 300_000, ...options, allowFail: true })
+    return this.run(this.cloudvaultArgv(args), { deadlineMs: 600_000, ...options, allowFail: true })
   }
 
   /** The words that start cloudvault in the guest. */
