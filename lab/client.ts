@@ -91,7 +91,7 @@ export class LabClient {
     return result
   }
 
-  /** Runs this checkout's cloudvault in the guest. Any exit code is an answer. Default deadline 300,000 ms. */
+  /** Runs this checkout's cloudvault in the guest. Any exit code is an answer. Default deadline 600,000 ms. */
   cloudvault(args: readonly string[], options: Omit<RunOptions, 'allowFail'> = {}): Promise<Result> {
     return this.run(this.cloudvaultArgv(args), { deadlineMs: 600_000, ...options, allowFail: true })
   }
