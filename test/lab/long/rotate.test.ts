@@ -12,11 +12,6 @@ const lab = useLab({ servers: 2 })
 const state = '/var/lib/cloudvault/photos'
 const minutes = 60_000
 
-beforeAll(async () => {
-  await vaultUp(lab(), { size: '256MiB' })
-  await copyPhotos(lab())
-}, 15 * minutes)
-
 /** The kernel's IV counts in units of 512 bytes, also with sectors of 4096. */
 const sectorsOf512 = 64 * 2
 
@@ -61,68 +56,75 @@ const bothLinksAreLost = async (): Promise<void> => {
   for (const server of lab().servers) await server.restoreLink()
 }
 
-test('while somebody writes, killed in the middle: the old keys open nothing, each new one does', {
-  timeout: 20 * minutes,
-}, async () => {
-  await verb(lab(), ['key', 'add', 'photos', '--recovery'])
-  await lab().client.run(`mkdir /root/old && cp ${state}/keys.luks ${state}/headers/*.luks /root/old`)
-  const before = await keyOf('/root/old', 'fsn')
-  expect(await opens('fsn', 'photos.img', before)).toBe(true)
-  const rotate = ['key', 'rotate', 'photos', '--reencrypt']
-  await verb(lab(), ['key', 'rotate', 'photos'], 2)
-  const plan = await verb(lab(), [...rotate, '--dry-run'])
-  expect(plan.stdout).toMatch(/fsn becomes fsn2, on the same server: \/srv\/cloudvault\/photos-fsn2\.img/)
-  expect(plan.stdout).toMatch(/moves .* at .*\/s.*\n +takes +about/)
-  expect(plan.stdout).toMatch(/slot \d .*recovery: gone then/)
-  await verb(lab(), [...rotate, '--confirm', 'other'], 2)
-  const began = Date.now()
-  const { files, worstMs } = await writeDuring(lab(), async () => {
-    await killedInTheMiddle([...rotate, '--confirm', 'photos'])
-    const seen = await status(lab())
-    expect(seen.why.join()).toContain('new volume keys: 0 of 2 members have theirs')
-    expect(seen.verdict).not.toBe('degraded')
-    expect(seen.why.join()).toContain('no monitor runs')
-    await bothLinksAreLost()
-    expect((await verb(lab(), rotate, 6)).stderr).toContain('cloudvault resume photos')
-    const done = await verb(lab(), ['resume', 'photos'])
-    expect(done.stderr).toContain('no monitor ran for photos: one was started')
-    expect(done.stdout).toContain('every member has a new volume key: fsn2, gra2')
+describe('a mirror', () => {
+  beforeAll(async () => {
+    await vaultUp(lab(), { size: '256MiB' })
+    await copyPhotos(lab())
+  }, 15 * minutes)
+
+  test('while somebody writes, killed in the middle: the old keys open nothing, each new one does', {
+    timeout: 20 * minutes,
+  }, async () => {
+    await verb(lab(), ['key', 'add', 'photos', '--recovery'])
+    await lab().client.run(`mkdir /root/old && cp ${state}/keys.luks ${state}/headers/*.luks /root/old`)
+    const before = await keyOf('/root/old', 'fsn')
+    expect(await opens('fsn', 'photos.img', before)).toBe(true)
+    const rotate = ['key', 'rotate', 'photos', '--reencrypt']
+    await verb(lab(), ['key', 'rotate', 'photos'], 2)
+    const plan = await verb(lab(), [...rotate, '--dry-run'])
+    expect(plan.stdout).toMatch(/fsn becomes fsn2, on the same server: \/srv\/cloudvault\/photos-fsn2\.img/)
+    expect(plan.stdout).toMatch(/moves .* at .*\/s.*\n +takes +about/)
+    expect(plan.stdout).toMatch(/slot \d .*recovery: gone then/)
+    await verb(lab(), [...rotate, '--confirm', 'other'], 2)
+    const began = Date.now()
+    const { files, worstMs } = await writeDuring(lab(), async () => {
+      await killedInTheMiddle([...rotate, '--confirm', 'photos'])
+      const seen = await status(lab())
+      expect(seen.why.join()).toContain('new volume keys: 0 of 2 members have theirs')
+      expect(seen.verdict).not.toBe('degraded')
+      expect(seen.why.join()).toContain('no monitor runs')
+      await bothLinksAreLost()
+      expect((await verb(lab(), rotate, 6)).stderr).toContain('cloudvault resume photos')
+      const done = await verb(lab(), ['resume', 'photos'])
+      expect(done.stderr).toContain('no monitor ran for photos: one was started')
+      expect(done.stdout).toContain('every member has a new volume key: fsn2, gra2')
+    })
+    const seconds = Math.round((Date.now() - began) / 1000)
+    console.log(`rotate: ${seconds} s, ${files} files written meanwhile, longest wait ${worstMs} ms`)
+    expect((await status(lab())).verdict).toBe('healthy')
+    expect((await verb(lab(), ['key', 'list', 'photos'])).stdout).toMatch(/^slot 0 {2}passphrase.*\n$/)
+    for (const [member, old] of [
+      ['fsn2', 'fsn'],
+      ['gra2', 'gra'],
+    ] as const) {
+      expect(await opens(old, `photos-${member}.img`, await keyOf('/root/old', old))).toBe(false)
+      // The old vault key, which is in /root/vault.key now, opens no header of today.
+      const refused = `cryptsetup open --test-passphrase --key-file=/root/vault.key ${state}/headers/${member}.luks`
+      expect((await lab().client.run(refused, { allowFail: true })).code).toBe(2)
+      expect(await opens(old, `photos-${member}.img`, await keyOf(state, member))).toBe(true)
+      const left = `ls /srv/cloudvault /etc/cloudvault`
+      expect((await lab().server(old).run(left)).stdout).not.toMatch(/photos\.img|cv-photos-(fsn|gra)\n/)
+    }
+    expect((await lab().client.run(`ls ${state} ${state}/headers`)).stdout).not.toMatch(/fsn\.luks|next/)
   })
-  const seconds = Math.round((Date.now() - began) / 1000)
-  console.log(`rotate: ${seconds} s, ${files} files written meanwhile, longest wait ${worstMs} ms`)
-  expect((await status(lab())).verdict).toBe('healthy')
-  expect((await verb(lab(), ['key', 'list', 'photos'])).stdout).toMatch(/^slot 0 {2}passphrase.*\n$/)
-  for (const [member, old] of [
-    ['fsn2', 'fsn'],
-    ['gra2', 'gra'],
-  ] as const) {
-    expect(await opens(old, `photos-${member}.img`, await keyOf('/root/old', old))).toBe(false)
-    // The old vault key, which is in /root/vault.key now, opens no header of today.
-    const refused = `cryptsetup open --test-passphrase --key-file=/root/vault.key ${state}/headers/${member}.luks`
-    expect((await lab().client.run(refused, { allowFail: true })).code).toBe(2)
-    expect(await opens(old, `photos-${member}.img`, await keyOf(state, member))).toBe(true)
-    const left = `ls /srv/cloudvault /etc/cloudvault`
-    expect((await lab().server(old).run(left)).stdout).not.toMatch(/photos\.img|cv-photos-(fsn|gra)\n/)
-  }
-  expect((await lab().client.run(`ls ${state} ${state}/headers`)).stdout).not.toMatch(/fsn\.luks|next/)
-})
 
-test('each of them has every file', { timeout: 10 * minutes }, async () => {
-  await verb(lab(), ['down', 'photos'])
-  for (const without of ['fsn2', 'gra2']) {
-    await verb(lab(), ['up', 'photos', '--degraded=ro', '--without', without])
-    expect(await everyFileIsRight(lab())).toBeGreaterThan(0)
+  test('each of them has every file', { timeout: 10 * minutes }, async () => {
     await verb(lab(), ['down', 'photos'])
-  }
-  await nothingLeft(lab())
-})
+    for (const without of ['fsn2', 'gra2']) {
+      await verb(lab(), ['up', 'photos', '--degraded=ro', '--without', without])
+      expect(await everyFileIsRight(lab())).toBeGreaterThan(0)
+      await verb(lab(), ['down', 'photos'])
+    }
+    await nothingLeft(lab())
+  })
 
-test('unprovisioned, nothing of it is left, not even the directory that the first disk was in', {
-  timeout: 5 * minutes,
-}, async () => {
-  await verb(lab(), ['unprovision', 'photos', '--confirm', 'photos'])
-  const left = 'ls -d /srv/cloudvault /etc/cloudvault 2>/dev/null; true'
-  for (const server of lab().servers) expect((await server.run(left)).stdout).toBe('')
+  test('unprovisioned, nothing of it is left, not even the directory that the first disk was in', {
+    timeout: 5 * minutes,
+  }, async () => {
+    await verb(lab(), ['unprovision', 'photos', '--confirm', 'photos'])
+    const left = 'ls -d /srv/cloudvault /etc/cloudvault 2>/dev/null; true'
+    for (const server of lab().servers) expect((await server.run(left)).stdout).toBe('')
+  })
 })
 
 describe('a vault without a mirror', () => {
@@ -190,6 +192,27 @@ describe('a vault without a mirror', () => {
     expect(await opens('fsn', 'photos-fsn2.img', before)).toBe(true)
     await verb(lab(), ['down', 'photos'])
     await verb(lab(), ['up', 'photos'])
+    expect(await everyFileIsRight(lab())).toBeGreaterThan(0)
+  })
+
+  test('the client is cut off in the middle: it comes up again, and resume goes on', {
+    timeout: 10 * minutes,
+  }, async () => {
+    const before = await keyOf(state, 'fsn2')
+    const running = await inTheMiddle()
+    await lab().client.run('sync -f /vault/photos; cp /tmp/sums /root/sums; sync /root/sums')
+    await lab().client.kill()
+    await running.wait().catch(() => {})
+    await lab().client.boot()
+    await lab().client.run('cp /root/sums /tmp/sums')
+    await verb(lab(), ['up', 'photos'])
+    const seen = await status(lab())
+    expect(seen.why.join()).toContain('new volume keys: 0 of 1 members have theirs')
+    const done = await verb(lab(), ['resume', 'photos', '--limit', 'off'])
+    expect(done.stdout).toContain('every member has a new volume key: fsn3')
+    expect((await status(lab())).verdict).toBe('healthy')
+    expect(await opens('fsn', 'photos-fsn3.img', before)).toBe(false)
+    expect(await opens('fsn', 'photos-fsn3.img', await keyOf(state, 'fsn3'))).toBe(true)
     expect(await everyFileIsRight(lab())).toBeGreaterThan(0)
   })
 
